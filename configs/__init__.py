@@ -1,0 +1,1 @@
+"""What may be asked for: settings and the registry of models."""

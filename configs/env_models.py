@@ -1,0 +1,204 @@
+"""Models named by the earlier server's variables: MODEL_<N>, DOWNLOAD_MODEL_<N>, MODEL_T2V, MODEL_I2V."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from configs.errors import RegistryError
+from configs.models import (
+    FamilyName,
+    FloatRange,
+    GgufSource,
+    HuggingFaceSource,
+    IntRange,
+    LocalSource,
+    ModelSpec,
+    ModelType,
+    Source,
+)
+
+_VARIABLE = re.compile(r"MODEL_([A-Za-z0-9]+)")
+_HUB_FILE = re.compile(r"https?://[^/]+/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvEntry:
+    """One MODEL_<N> variable, split into its parts."""
+
+    variable: str
+    name: str
+    repo: str
+    description: str
+    source: str
+    requires_auth: bool
+    options: dict[str, Any]
+    download_enabled: bool
+
+    @property
+    def type(self) -> ModelType:
+        """From the options, else the name, else the variable's own, else image."""
+        declared = self.options.get("type")
+        if declared in ("image", "t2v", "i2v"):
+            return declared  # type: ignore[no-any-return]
+        for text in (self.name.lower(), self.variable.lower()):
+            if "i2v" in text:
+                return "i2v"
+            if "t2v" in text:
+                return "t2v"
+        return "image"
+
+    def error(self, field: str, problem: str) -> RegistryError:
+        return RegistryError(file=self.variable, entry=self.name, field=field, problem=problem)
+
+
+def env_entries(environ: Mapping[str, str] | None = None) -> list[EnvEntry]:
+    """The MODEL_<N> variables of the environment, then of `.env`, in the order of their numbers."""
+    if environ is None:
+        environ = {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+    found = [match[0] for name in environ if (match := _VARIABLE.fullmatch(name))]
+    return [_entry(name, environ) for name in sorted(found, key=_by_number)]
+
+
+def env_specs(entries: Iterable[EnvEntry], *, templates: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """Each entry as a spec: the built-in model of the same repository or family, changed by the entry."""
+    known = [spec for spec in templates if not spec.demo]
+    return [_spec(entry, known) for entry in entries]
+
+
+def _by_number(variable: str) -> tuple[int, str]:
+    suffix = variable.removeprefix("MODEL_")
+    return (int(suffix), "") if suffix.isdigit() else (1 << 30, suffix)
+
+
+def _entry(variable: str, environ: Mapping[str, str]) -> EnvEntry:
+    text = environ[variable].strip().strip("\"'").replace('\\"', '"')
+    parts = [part.strip() for part in text.split(";", 5)]
+    if len(parts) == 1 and "/" in text:
+        parts = [text.rsplit("/", 1)[1].lower(), text, "", "huggingface", "false"]
+    if len(parts) < 5:
+        problem = "must be name;repo;description;source;requires_auth[;options_json]"
+        raise RegistryError(file=variable, entry=parts[0], field="", problem=problem)
+    download = environ.get(f"DOWNLOAD_{variable}", "true").strip().strip("\"'").lower()
+    return EnvEntry(
+        variable=variable,
+        name=parts[0],
+        repo=parts[1],
+        description=parts[2],
+        source=parts[3],
+        requires_auth=parts[4].lower() in ("true", "1", "yes"),
+        options=_options(variable, parts[0], parts[5] if len(parts) > 5 else ""),
+        download_enabled=download not in ("false", "0", "no"),
+    )
+
+
+def _options(variable: str, name: str, text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise RegistryError(file=variable, entry=name, field="options_json", problem=f"is not JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise RegistryError(file=variable, entry=name, field="options_json", problem="must be a JSON object")
+    return options
+
+
+def _spec(entry: EnvEntry, known: list[ModelSpec]) -> ModelSpec:
+    template = _template(entry, known)
+    source, transformer = _sources(entry, template)
+    try:
+        return ModelSpec.model_validate(
+            {
+                **dict(template),
+                "name": entry.name,
+                "description": entry.description or template.description,
+                "source": source,
+                "transformer": transformer,
+                "limits": _limits(entry, template),
+                "download_enabled": entry.download_enabled,
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise entry.error(".".join(str(part) for part in first["loc"]), first["msg"]) from error
+
+
+def _template(entry: EnvEntry, known: list[ModelSpec]) -> ModelSpec:
+    repo = _diffusers_repo(entry.repo)
+    same = [spec for spec in known if spec.type == entry.type]
+    family = _family(entry)
+    return next(
+        (spec for spec in same if spec.repo == repo), next(spec for spec in same if spec.family == family)
+    )
+
+
+def _family(entry: EnvEntry) -> FamilyName:
+    text = f"{entry.name} {entry.repo}".lower()
+    match entry.type:
+        case "t2v":
+            return "ltx_t2v" if "ltx" in text else "wan_t2v"
+        case "i2v":
+            return "ltx_i2v" if "ltx" in text else "wan_i2v"
+        case "image" if "flux" in text:
+            return "flux"
+        case "image" if re.search(r"sd-?3|stable-diffusion-3", text):
+            return "sd35"
+    raise entry.error("repo", f"{entry.repo} is of no family served here (FLUX, SD 3.5, Wan, LTX); remove the entry")
+
+
+def _sources(entry: EnvEntry, template: ModelSpec) -> tuple[Source, Any]:
+    match entry.source:
+        case "huggingface":
+            repo = _diffusers_repo(entry.repo)
+            if repo == template.repo:
+                return template.source, template.transformer
+            return HuggingFaceSource(repo=repo, requires_auth=entry.requires_auth), None
+        case "local":
+            return LocalSource(path=entry.repo), None
+        case "gguf_url":
+            return template.source, _gguf(entry)
+    raise entry.error("source", f"{entry.source!r} is not served here; use huggingface, gguf_url or local")
+
+
+def _gguf(entry: EnvEntry) -> GgufSource:
+    if match := _HUB_FILE.fullmatch(entry.repo.split("?")[0]):
+        return GgufSource(**match.groupdict())
+    if entry.repo.endswith(".gguf") and "://" not in entry.repo:
+        return GgufSource(path=entry.repo)
+    raise entry.error("repo", f"{entry.repo} is not the address of a file on the Hugging Face Hub")
+
+
+def _diffusers_repo(repo: str) -> str:
+    """The Wan-AI repositories without this ending hold the original checkpoints, which diffusers cannot load."""
+    return f"{repo}-Diffusers" if repo.startswith("Wan-AI/") and not repo.endswith("-Diffusers") else repo
+
+
+def _limits(entry: EnvEntry, template: ModelSpec) -> dict[str, Any]:
+    limits, options = template.limits, entry.options
+    changes: dict[str, Any] = {}
+    if isinstance(options.get("fixed_steps"), int):
+        fixed = options["fixed_steps"]
+        changes["steps"] = IntRange(min=fixed, max=fixed, default=fixed)
+    for key, field in (("steps", "steps"), ("guidance", "guidance"), ("frames", "frames")):
+        if isinstance(options.get(key), dict) and getattr(limits, field) is not None:
+            changes[field] = _changed(entry, key, getattr(limits, field), options[key])
+    for key, field in (("width", "width"), ("height", "height"), ("num_frames", "frames"), ("guidance_scale", "guidance")):
+        if key in options and getattr(limits, field) is not None:
+            changes[field] = _changed(entry, key, changes.get(field, getattr(limits, field)), {"default": options[key]})
+    return {**dict(limits), **changes}
+
+
+def _changed(entry: EnvEntry, key: str, limit: IntRange | FloatRange, change: dict[str, Any]) -> IntRange | FloatRange:
+    kept = {k: v for k, v in change.items() if k in type(limit).model_fields}
+    try:
+        return type(limit).model_validate({**dict(limit), **kept})
+    except ValidationError as error:
+        raise entry.error(f"options_json.{key}", error.errors()[0]["msg"]) from error

@@ -1,0 +1,93 @@
+"""What goes into a family and what comes out: requests, events, and the seam between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from configs.models import ModelSpec
+
+MediaType = Literal["image", "video"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationRequest:
+    """One job, complete and validated: nothing in it is left to a default.
+
+    Output k uses the seed `seed + k`. `width` and `height` are pixels; for image-to-video they are
+    the largest frame, into which the source picture is fitted with its own shape.
+    """
+
+    job_id: str
+    model: ModelSpec
+    prompt: str
+    negative_prompt: str = ""
+    seed: int
+    num_outputs: int = 1
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    max_sequence_length: int | None = None
+    num_frames: int | None = None
+    fps: int | None = None
+    source_image: bytes | None = None
+    source_image_id: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The settings as recorded with the job, repeated in each output's metadata."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loading:
+    """Weights are being downloaded or loaded. `fraction` is 0 to 1, None when unknown."""
+
+    message: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """`step` of `total_steps` denoising steps are done, over all outputs of the job. `step` 0 means begun."""
+
+    step: int
+    total_steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saving:
+    """The last step is done; the result is being decoded and encoded."""
+
+    output: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """One finished output: a whole PNG or MP4 file with its metadata inside, and the same as a dict."""
+
+    output: int
+    media_type: MediaType
+    data: bytes
+    width: int
+    height: int
+    seed: int
+    metadata: dict[str, Any]
+
+
+Event = Loading | Progress | Saving | Artifact
+
+
+class Generator(Protocol):
+    """A family: loads one model at a time and runs one request at a time.
+
+    `generate` yields events in order and ends after the last Artifact. It raises GenerationError.
+    When the caller stops iterating (aclose, or cancellation of its task) the run ends at the next
+    denoising step and the generator is ready for the next request.
+    """
+
+    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]: ...
+
+    @property
+    def loaded_model(self) -> str | None:
+        """Name of the model that a request would find loaded."""
+        ...

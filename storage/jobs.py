@@ -1,0 +1,258 @@
+"""A job, its life, and what a job store promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, NewType, Protocol
+
+from storage.media import Media
+
+JobId = NewType("JobId", str)
+JobType = Literal["image", "t2v", "i2v"]
+
+
+class JobStatus(StrEnum):
+    """`pending -> processing -> completed | failed | cancelled`; processing -> pending when the worker died."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobError:
+    """Why a job failed: a code for programs, a sentence for people, and what to try."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class Phase(StrEnum):
+    """Where a processing job is. The order is the order of a run."""
+
+    PREPARING = "preparing"
+    LOADING = "loading_model"
+    GENERATING = "generating"
+    SAVING = "saving"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobProgress:
+    """What a processing job last reported. Steps count over all outputs; they are None before the first."""
+
+    phase: Phase
+    step: int | None = None
+    total_steps: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One row of the jobs table."""
+
+    id: JobId
+    status: JobStatus = JobStatus.PENDING
+    type: JobType
+    model: str
+    prompt: str
+    negative_prompt: str = ""
+    #: The complete settings of the run, with `type`, and `source_image_id` for i2v.
+    settings: dict[str, Any] = field(default_factory=dict)
+    #: Seed of output 0; output k uses seed + k.
+    seed: int
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    #: Path of the first output, relative to the media root.
+    media_path: str | None = None
+    #: Number of times the job has been claimed.
+    attempts: int = 0
+    #: The dispatcher that runs the job, and until when its claim holds.
+    lease_owner: str | None = None
+    lease_expires_at: datetime | None = None
+    #: Higher runs first.
+    priority: int = 0
+    #: Order within a priority, ascending; assigned by the store.
+    position: float = 0.0
+    error: JobError | None = None
+    progress: JobProgress | None = None
+    cancel_requested: bool = False
+    #: Who submitted: an API key's id, or a client address.
+    client: str | None = None
+    idempotency_key: str | None = None
+    #: Hash of the request body that came with the idempotency key.
+    request_hash: str | None = None
+    #: Seconds spent loading the model and generating, once ended.
+    load_seconds: float | None = None
+    run_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingJob:
+    """What the arbiter needs to know of a pending job."""
+
+    id: JobId
+    model: str
+    priority: int
+    position: float
+    created_at: datetime
+    client: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobPage:
+    """Some jobs, newest first. `next_cursor` is None on the last page."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelHistory:
+    """Figures of one model's jobs since some time."""
+
+    counts: dict[JobStatus, int]
+    average_run_seconds: float | None
+    average_load_seconds: float | None
+
+
+class JobStore(Protocol):
+    """Durable jobs. A method that returns has committed; each transition happens once or not at all.
+
+    Blocking; call it from a thread. All times are aware datetimes in UTC, given by the caller.
+    Methods that name an `owner` change a job only while that owner's claim on it stands, and say by
+    their result whether they did.
+    """
+
+    def add(self, job: Job, *, max_pending: int) -> Job:
+        """Insert a pending job at the end of its priority and return it with its position.
+
+        With an idempotency key that this client has used before, return that earlier job instead.
+
+        Raises:
+            QueueFull: `max_pending` jobs are waiting already.
+            IdempotencyConflict: the key was used with another request hash.
+        """
+        ...
+
+    def get(self, job_id: JobId) -> Job | None: ...
+
+    def page(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        client: str | None = None,
+    ) -> JobPage:
+        """Newest first by (created_at, id). Raises InvalidCursor."""
+        ...
+
+    def waiting(self, *, per_model: int) -> tuple[WaitingJob, ...]:
+        """The first `per_model` pending jobs of each model, in running order (priority down, position up)."""
+        ...
+
+    def queue_position(self, job: Job) -> int:
+        """1 for the pending job that is next in running order."""
+        ...
+
+    def claim(self, job_id: JobId, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
+        """pending -> processing, attempts + 1. None if the job is not pending (any more)."""
+        ...
+
+    def renew(self, *, owner: str, lease_until: datetime) -> int:
+        """Extend all of the owner's leases; the number extended."""
+        ...
+
+    def record_progress(self, job_id: JobId, *, owner: str, progress: JobProgress) -> bool:
+        """Best effort: cheap, and may be lost with the machine."""
+        ...
+
+    def complete(
+        self,
+        job_id: JobId,
+        *,
+        owner: str,
+        now: datetime,
+        media: tuple[Media, ...],
+        load_seconds: float,
+        run_seconds: float,
+    ) -> bool:
+        """processing -> completed with its media rows, in one transaction.
+
+        False, and nothing written, if the claim is gone or a cancel was requested.
+        """
+        ...
+
+    def fail(self, job_id: JobId, *, owner: str, now: datetime, error: JobError) -> bool:
+        """processing -> failed."""
+        ...
+
+    def release(self, job_id: JobId, *, owner: str, now: datetime, max_attempts: int, error: JobError) -> JobStatus | None:
+        """The worker died: back to pending, or failed with `error` when `max_attempts` are used up.
+
+        A job whose cancel was requested becomes cancelled. None if the claim is gone.
+        """
+        ...
+
+    def request_cancel(self, job_id: JobId, *, now: datetime) -> JobStatus | None:
+        """pending -> cancelled at once; a processing job is marked for its dispatcher.
+
+        Returns the status the job had before, None for an unknown job. An ended job is left alone.
+        """
+        ...
+
+    def finish_cancel(self, job_id: JobId, *, owner: str, now: datetime) -> bool:
+        """processing -> cancelled."""
+        ...
+
+    def cancel_requests(self, *, owner: str) -> tuple[JobId, ...]:
+        """Jobs of this owner that are processing and marked for cancellation."""
+        ...
+
+    def recover(self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False) -> tuple[JobId, ...]:
+        """`release` every processing job whose lease is not `owner`'s; with `only_expired`, only lapsed leases."""
+        ...
+
+    def move(self, job_id: JobId, *, before: JobId | None) -> bool:
+        """Put a pending job before another pending one (taking its priority), or last of its priority for None.
+
+        False if either is not pending.
+        """
+        ...
+
+    def clear(self, *, now: datetime, client: str | None = None) -> int:
+        """pending -> cancelled for all (of a client); the number."""
+        ...
+
+    def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
+        """Remove an ended job with its media rows and return those, so that the files can go too.
+
+        None if the job is unknown or has not ended.
+        """
+        ...
+
+    def counts(self, *, since: datetime | None = None) -> dict[JobStatus, int]:
+        """Jobs by status, every status present; with `since`, only those created later."""
+        ...
+
+    def history(self, *, since: datetime) -> dict[str, ModelHistory]:
+        """Per model, of the jobs created since then."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether starting jobs is suspended. Survives restarts."""
+        ...
+
+    def set_paused(self, paused: bool) -> None: ...

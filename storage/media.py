@@ -1,0 +1,77 @@
+"""A finished picture or clip: its row, and what an index of them promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NewType, Protocol
+
+MediaId = NewType("MediaId", str)
+MediaType = Literal["image", "video"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """One row of the media table. An uploaded picture has no job."""
+
+    id: MediaId
+    job_id: str | None
+    media_type: MediaType
+    #: Relative to the media root: `YYYY/MM/DD/<id>.png` or `.mp4`.
+    file_path: str
+    created_at: datetime
+    width: int
+    height: int
+    #: Model, prompt, negative_prompt, settings, seed and so on, as in the file itself.
+    metadata: dict[str, Any] = field(default_factory=dict)
+    favorite: bool = False
+
+    @property
+    def is_upload(self) -> bool:
+        return self.job_id is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MediaQuery:
+    """What the gallery shows. Words are ANDed; each must occur in the prompt, the model or the seed."""
+
+    words: tuple[str, ...] = ()
+    model: str | None = None
+    media_type: MediaType | None = None
+    favorite: bool | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MediaPage:
+    """Some media, newest first, and how many match in all."""
+
+    media: tuple[Media, ...]
+    total: int
+    next_cursor: str | None
+
+
+class MediaIndex(Protocol):
+    """Rows of finished media. Blocking; call it from a thread."""
+
+    def add(self, media: Media) -> None:
+        """Insert an uploaded picture's row."""
+        ...
+
+    def get(self, media_id: MediaId) -> Media | None: ...
+
+    def of_job(self, job_id: str) -> tuple[Media, ...]:
+        """A job's outputs in order of output number."""
+        ...
+
+    def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
+        """Newest first by (created_at, id), uploads left out. Raises InvalidCursor."""
+        ...
+
+    def set_favorite(self, media_id: MediaId, favorite: bool) -> bool:
+        """False if there is no such media."""
+        ...
+
+    def delete(self, media_id: MediaId) -> Media | None:
+        """Remove the row and return it, so that the file can go too."""
+        ...
