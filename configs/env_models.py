@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import ValidationError
@@ -26,7 +26,9 @@ from configs.models import (
 )
 
 _VARIABLE = re.compile(r"MODEL_([A-Za-z0-9]+)")
-_HUB_FILE = re.compile(r"https?://[^/]+/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
+_HUB_FILE = re.compile(
+    r"https?://[^/]+/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +107,8 @@ def _options(variable: str, name: str, text: str) -> dict[str, Any]:
     try:
         options = json.loads(text)
     except ValueError as error:
-        raise RegistryError(file=variable, entry=name, field="options_json", problem=f"is not JSON: {error}") from error
+        problem = f"is not JSON: {error}"
+        raise RegistryError(file=variable, entry=name, field="options_json", problem=problem) from error
     if not isinstance(options, dict):
         raise RegistryError(file=variable, entry=name, field="options_json", problem="must be a JSON object")
     return options
@@ -151,7 +154,8 @@ def _family(entry: EnvEntry) -> FamilyName:
             return "flux"
         case "image" if re.search(r"sd-?3|stable-diffusion-3", text):
             return "sd35"
-    raise entry.error("repo", f"{entry.repo} is of no family served here (FLUX, SD 3.5, Wan, LTX); remove the entry")
+    problem = f"{entry.repo} is of no family served here (FLUX, SD 3.5, Wan, LTX); remove the entry"
+    raise entry.error("repo", problem)
 
 
 def _sources(entry: EnvEntry, template: ModelSpec) -> tuple[Source, Any]:
@@ -177,26 +181,38 @@ def _gguf(entry: EnvEntry) -> GgufSource:
 
 
 def _diffusers_repo(repo: str) -> str:
-    """The Wan-AI repositories without this ending hold the original checkpoints, which diffusers cannot load."""
+    """Wan-AI's repositories without this ending hold the original checkpoints: diffusers cannot load them."""
     return f"{repo}-Diffusers" if repo.startswith("Wan-AI/") and not repo.endswith("-Diffusers") else repo
 
 
+_Range = TypeVar("_Range", IntRange, FloatRange)
+_RANGES = {"steps": "steps", "guidance": "guidance", "frames": "frames"}
+_DEFAULTS = {"width": "width", "height": "height", "num_frames": "frames", "guidance_scale": "guidance"}
+
+
 def _limits(entry: EnvEntry, template: ModelSpec) -> dict[str, Any]:
-    limits, options = template.limits, entry.options
-    changes: dict[str, Any] = {}
-    if isinstance(options.get("fixed_steps"), int):
-        fixed = options["fixed_steps"]
-        changes["steps"] = IntRange(min=fixed, max=fixed, default=fixed)
-    for key, field in (("steps", "steps"), ("guidance", "guidance"), ("frames", "frames")):
-        if isinstance(options.get(key), dict) and getattr(limits, field) is not None:
-            changes[field] = _changed(entry, key, getattr(limits, field), options[key])
-    for key, field in (("width", "width"), ("height", "height"), ("num_frames", "frames"), ("guidance_scale", "guidance")):
-        if key in options and getattr(limits, field) is not None:
-            changes[field] = _changed(entry, key, changes.get(field, getattr(limits, field)), {"default": options[key]})
-    return {**dict(limits), **changes}
+    limits = dict(template.limits)
+    for key, change in _changes(entry):
+        field = _RANGES.get(key) or _DEFAULTS[key]
+        if limits[field] is not None:
+            limits[field] = _changed(entry, key, limits[field], change)
+    return limits
 
 
-def _changed(entry: EnvEntry, key: str, limit: IntRange | FloatRange, change: dict[str, Any]) -> IntRange | FloatRange:
+def _changes(entry: EnvEntry) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The options that concern limits, each as changes of one range."""
+    options = entry.options
+    if isinstance(fixed := options.get("fixed_steps"), int):
+        yield "steps", {"min": fixed, "max": fixed, "default": fixed}
+    for key in _RANGES:
+        if isinstance(options.get(key), dict):
+            yield key, options[key]
+    for key in _DEFAULTS:
+        if key in options:
+            yield key, {"default": options[key]}
+
+
+def _changed(entry: EnvEntry, key: str, limit: _Range, change: dict[str, Any]) -> _Range:
     kept = {k: v for k, v in change.items() if k in type(limit).model_fields}
     try:
         return type(limit).model_validate({**dict(limit), **kept})

@@ -148,8 +148,7 @@ class ModelSpec(_Value):
         default=None, description="Replaces the transformer of `source`: a fine-tune or a GGUF file."
     )
     dtype: dict[str, DtypeName] = Field(
-        default_factory=lambda: {"default": "bfloat16"},
-        description="Per component name; `default` for the others.",
+        default={"default": "bfloat16"}, description="Per component name; `default` for the others."
     )
     limits: Limits
     supports_negative_prompt: bool = True

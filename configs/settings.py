@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, description="Default: SQLite in data_dir.")
     models: str = Field(default="auto", description="auto, demo, full, or the path of a models.yaml.")
     gpus: float | None = Field(
-        default=None, gt=0, description="GPUs to share; default: those present, or one logical GPU on the CPU."
+        default=None, gt=0, description="Default: those present, or one logical GPU on the CPU."
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma-separated.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Comma-separated.")
@@ -47,7 +47,8 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("hf_token", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
     )
     hub_offline: bool = Field(
-        default=False, validation_alias=AliasChoices("hub_offline", "HF_HUB_OFFLINE", "CYBERIMAGE_HUB_OFFLINE")
+        default=False,
+        validation_alias=AliasChoices("hub_offline", "HF_HUB_OFFLINE", "CYBERIMAGE_HUB_OFFLINE"),
     )
     hub_endpoint: str | None = Field(
         default=None, validation_alias=AliasChoices("hub_endpoint", "HF_ENDPOINT", "CYBERIMAGE_HUB_ENDPOINT")
@@ -56,7 +57,9 @@ class Settings(BaseSettings):
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("data_dir", "weights_dir")
     @classmethod
