@@ -86,3 +86,25 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = (f"CYBERIMAGE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError("; ".join(lines)) from error
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Variables from which another process reads the same settings, those left at their default omitted."""
+    variables = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value != Settings.model_fields[name].default:
+            variables[_variable(name)] = _as_text(value)
+    return variables
+
+
+def _variable(name: str) -> str:
+    return {"hf_token": "HF_TOKEN", "hub_offline": "HF_HUB_OFFLINE", "hub_endpoint": "HF_ENDPOINT"}.get(
+        name, f"CYBERIMAGE_{name.upper()}"
+    )
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(_as_text(part) for part in value)
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -14,7 +14,7 @@ JobType = Literal["image", "t2v", "i2v"]
 
 
 class JobStatus(StrEnum):
-    """`pending -> processing -> completed | failed | cancelled`; processing -> pending when the worker died."""
+    """`pending -> processing -> completed | failed | cancelled`; back to pending when the worker died."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -198,7 +198,9 @@ class JobStore(Protocol):
         """processing -> failed."""
         ...
 
-    def release(self, job_id: JobId, *, owner: str, now: datetime, max_attempts: int, error: JobError) -> JobStatus | None:
+    def release(
+        self, job_id: JobId, *, owner: str, now: datetime, max_attempts: int, error: JobError
+    ) -> JobStatus | None:
         """The worker died: back to pending, or failed with `error` when `max_attempts` are used up.
 
         A job whose cancel was requested becomes cancelled. None if the claim is gone.
@@ -220,12 +222,17 @@ class JobStore(Protocol):
         """Jobs of this owner that are processing and marked for cancellation."""
         ...
 
-    def recover(self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False) -> tuple[JobId, ...]:
-        """`release` every processing job whose lease is not `owner`'s; with `only_expired`, only lapsed leases."""
+    def recover(
+        self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
+    ) -> tuple[JobId, ...]:
+        """`release` every processing job whose lease is not `owner`'s, or only those whose lease lapsed.
+
+        Returns the jobs that were released.
+        """
         ...
 
     def move(self, job_id: JobId, *, before: JobId | None) -> bool:
-        """Put a pending job before another pending one (taking its priority), or last of its priority for None.
+        """Put a pending job before another one (taking its priority), or last of its priority for None.
 
         False if either is not pending.
         """

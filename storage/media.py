@@ -75,3 +75,7 @@ class MediaIndex(Protocol):
     def delete(self, media_id: MediaId) -> Media | None:
         """Remove the row and return it, so that the file can go too."""
         ...
+
+    def file_paths(self) -> frozenset[str]:
+        """The path of every file that has a row, relative to the media root."""
+        ...

@@ -1,0 +1,1 @@
+"""What trains the demo models on one CPU core: optimizer, interruptible run, autoencoder, flow."""

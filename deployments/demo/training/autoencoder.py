@@ -1,0 +1,132 @@
+"""The demo image autoencoder: 8 pixels a latent like FLUX's, 8 channels."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from deployments.demo.drawing import render
+from deployments.demo.scenes import Scene, Split, sample_scene
+from deployments.demo.training.run import Run
+
+SIZE = 128
+CROP = 64
+CROP_SHARE = 0.6
+"""This part of the time goes to crops: they cost a quarter, and edges look the same in them."""
+KL_WEIGHT = 5e-5
+LATENT_NOISE = 0.1
+"""Of the latents' deviation: the decoder learns to make crisp pictures of latents that are slightly off."""
+LATENT_CHANNELS = 8
+"""A token of the transformer then has 32 numbers; FLUX's own 16 channels would fill a stream this narrow."""
+
+
+def new_autoencoder() -> Any:
+    """Residual blocks begin as identities (their second convolution is zero): it learns several times faster."""
+    vae = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=4,
+        sample_size=SIZE,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        force_upcast=False,
+    )
+    for name, module in vae.named_modules():
+        if name.endswith("conv2"):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return vae
+
+
+def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
+    """Train, or finish training, the autoencoder in `folder`; it comes back with its latents normalised."""
+    torch.manual_seed(seed)
+    vae = new_autoencoder()
+    run = Run(
+        nn.ModuleDict({"vae": vae}),
+        folder / "autoencoder.pt",
+        minutes=minutes,
+        learning_rate=4e-3,
+        seed=seed,
+        decay=0.995,
+    )
+    held_out = pictures([sample_scene(Random(f"{seed} {k}"), "test") for k in range(16)])
+
+    def report() -> str:
+        with run.averaged():
+            return f"PSNR {psnr(vae, held_out):.2f} dB"
+
+    run.train(lambda: _loss(vae, run), report)
+    run.modules.load_state_dict({**run.modules.state_dict(), **run.averages})
+    _normalise(vae, Random(seed))
+    return vae.eval()
+
+
+def pictures(scenes: list[Scene], size: int = SIZE) -> Tensor:
+    """Rendered scenes as [N, 3, size, size] in -1..1."""
+    arrays = np.stack([np.asarray(render(scene, size)) for scene in scenes])
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def psnr(vae: Any, images: Tensor) -> float:
+    """Of the round trip, in dB, from the mean squared error of all images."""
+    with torch.autocast("cpu", torch.bfloat16):
+        back = vae.decode(vae.encode(images).latent_dist.mean).sample.float().clamp(-1, 1)
+    return -10 * math.log10(float(((images - back) / 2).square().mean()))
+
+
+def _loss(vae: Any, run: Run) -> Tensor:
+    images = _batch(run)
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = vae.encode(images).latent_dist
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        noise = (logvar.exp() + (LATENT_NOISE * mean.detach().std()) ** 2).sqrt()
+        back = vae.decode(mean + noise * torch.randn_like(mean)).sample.float()
+    error = images - back
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    return error.abs().mean() + 0.5 * edges + error.square().mean() + KL_WEIGHT * kl
+
+
+def _batch(run: Run) -> Tensor:
+    if run.progress > CROP_SHARE:
+        return pictures(_scenes(run.rng, 6))
+    return torch.stack([_crop(image, scene, run.rng) for scene in _scenes(run.rng, 16) for image in pictures([scene])])
+
+
+def _scenes(rng: Random, count: int, split: Split = "train") -> list[Scene]:
+    return [sample_scene(rng, split) for _ in range(count)]
+
+
+def _crop(image: Tensor, scene: Scene, rng: Random) -> Tensor:
+    """A crop near one of the scene's things, on the latents' grid or off it."""
+    thing = rng.choice(scene.things)
+    spread = thing.radius * SIZE
+    left, top = (
+        min(max(round(middle * SIZE + rng.uniform(-spread, spread)) - CROP // 2, 0), SIZE - CROP)
+        for middle in (thing.x, thing.y)
+    )
+    return image[:, top : top + CROP, left : left + CROP]
+
+
+@torch.no_grad()
+def _normalise(vae: Any, rng: Random) -> None:
+    """Set the factors by which pipelines bring latents to mean 0 and deviation 1."""
+    latents = vae.encode(pictures(_scenes(rng, 128))).latent_dist.mean
+    vae.register_to_config(
+        scaling_factor=round(1 / latents.std().item(), 4), shift_factor=round(latents.mean().item(), 4)
+    )

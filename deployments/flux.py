@@ -1,0 +1,46 @@
+"""FLUX.1 and its fine-tunes: text to image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import FluxPipeline, FluxTransformer2DModel
+
+from deployments.contract import GenerationRequest
+from deployments.engine import Family
+from deployments.recipe import Recipe, encode_prompt, sequence_length
+
+EMBEDDINGS = ("prompt_embeds", "pooled_prompt_embeds")
+
+
+class FluxRecipe(Recipe):
+    """Guidance is an input of the distilled model; a negative prompt works only with `true_cfg_scale` > 1."""
+
+    pipeline = FluxPipeline
+    transformer = FluxTransformer2DModel
+
+    def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        length = sequence_length(request, 512)
+        positive = _embed(pipe, request, request.prompt, length)
+        if float(request.model.pipeline_arguments.get("true_cfg_scale", 1.0)) <= 1:
+            return positive
+        negative = _embed(pipe, request, request.negative_prompt, length)
+        return positive | {f"negative_{name}": value for name, value in negative.items()}
+
+    def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        return {
+            **request.model.pipeline_arguments,
+            "width": request.width,
+            "height": request.height,
+            "num_inference_steps": request.num_inference_steps,
+            "guidance_scale": request.guidance_scale,
+            "max_sequence_length": sequence_length(request, 512),
+        }
+
+
+class Flux(Family):
+    recipes = {"flux": FluxRecipe()}
+
+
+def _embed(pipe: Any, request: GenerationRequest, text: str, length: int) -> dict[str, Any]:
+    return encode_prompt(pipe, EMBEDDINGS, request, prompt=text, prompt_2=None, max_sequence_length=length)

@@ -1,0 +1,56 @@
+"""LTX-Video: text to video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import LTXPipeline, LTXVideoTransformer3DModel
+
+from deployments.contract import GenerationRequest
+from deployments.engine import Family
+from deployments.recipe import Recipe, encode_prompt, sequence_length
+
+EMBEDDINGS = (
+    "prompt_embeds",
+    "prompt_attention_mask",
+    "negative_prompt_embeds",
+    "negative_prompt_attention_mask",
+)
+
+DECODER_NOISE = {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
+"""For decoders that denoise too (LTX-Video 0.9.1 and later); the values of diffusers' documentation."""
+
+
+class LTXRecipe(Recipe):
+    """The frame rate is a condition of the model, not only of the file."""
+
+    pipeline = LTXPipeline
+    transformer = LTXVideoTransformer3DModel
+
+    def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        return encode_prompt(
+            pipe,
+            EMBEDDINGS,
+            request,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            do_classifier_free_guidance=request.guidance_scale > 1,
+            max_sequence_length=sequence_length(request, 128),
+        )
+
+    def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        return {
+            **(DECODER_NOISE if pipe.vae.config.timestep_conditioning else {}),
+            **request.model.pipeline_arguments,
+            "width": request.width,
+            "height": request.height,
+            "num_frames": request.num_frames,
+            "frame_rate": request.fps,
+            "num_inference_steps": request.num_inference_steps,
+            "guidance_scale": request.guidance_scale,
+            "max_sequence_length": sequence_length(request, 128),
+        }
+
+
+class LTXT2V(Family):
+    recipes = {"ltx_t2v": LTXRecipe()}

@@ -1,0 +1,90 @@
+"""Where a pipeline's weights stay: all on the accelerator, or on the host and fetched when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, assert_never
+
+import torch
+
+from configs.models import MemoryMode, ModelSpec
+
+Placement = Literal["full", "offload", "offload_layers"]
+"""All weights resident; one component at a time; one layer at a time."""
+
+GIB = 2**30
+
+
+def choose_placement(
+    mode: MemoryMode, sizes: Mapping[str, int], *, working: int, free: int | None
+) -> Placement:
+    """The fastest placement that fits. All sizes in bytes.
+
+    `sizes` are the components' weights, `working` what a run needs beside them, `free` the accelerator's
+    memory: None when the device cannot tell.
+    """
+    if mode == "full" or not sizes:
+        return "full"
+    if free is None:
+        return "offload" if mode == "offload" else "full"
+    if mode == "auto" and sum(sizes.values()) + working <= free:
+        return "full"
+    return "offload" if max(sizes.values()) + working <= free else "offload_layers"
+
+
+def working_memory(spec: ModelSpec, sizes: Mapping[str, int]) -> int:
+    """Bytes that a run needs beside the weights, at least a tenth of the largest component's."""
+    weights = sum(sizes.values())
+    return max(int(spec.memory_gb * GIB) - weights, max(sizes.values(), default=0) // 10)
+
+
+def component_sizes(pipe: Any) -> dict[str, int]:
+    """Bytes of each component's weights, in the precision they are loaded in."""
+    modules = {k: v for k, v in pipe.components.items() if isinstance(v, torch.nn.Module)}
+    return {name: _size(module) for name, module in modules.items()}
+
+
+def accelerator() -> torch.device:
+    """The device that computes: the accelerator, else the CPU."""
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Free bytes on the accelerator, counting other processes; None when the device cannot tell."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def place(pipe: Any, spec: ModelSpec) -> Placement:
+    """Put the pipeline where the model's `memory` setting and this machine's free memory say."""
+    device = accelerator()
+    if device.type == "cpu":
+        return "full"
+    sizes = component_sizes(pipe)
+    working = working_memory(spec, sizes)
+    placement = choose_placement(spec.memory, sizes, working=working, free=free_memory(device))
+    apply_placement(pipe, placement, device)
+    return placement
+
+
+def apply_placement(pipe: Any, placement: Placement, device: torch.device) -> None:
+    match placement:
+        case "full":
+            pipe.to(device)
+        case "offload":
+            pipe.enable_model_cpu_offload(device=device)
+        case "offload_layers":
+            pipe.enable_group_offload(
+                onload_device=device,
+                offload_device=torch.device("cpu"),
+                offload_type="leaf_level",
+                use_stream=device.type == "cuda",
+            )
+        case _:
+            assert_never(placement)
+
+
+def _size(module: torch.nn.Module) -> int:
+    tensors = (*module.parameters(), *module.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -1,0 +1,68 @@
+"""How one diffusers pipeline class is loaded and called; a family has one for each of its model families."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from configs.models import DtypeName, ModelSpec
+from deployments.contract import GenerationRequest
+
+
+class Recipe(ABC):
+    """What the engine must know about a pipeline class. Has no state."""
+
+    pipeline: ClassVar[Any]
+    transformer: ClassVar[Any]
+    dtypes: ClassVar[Mapping[str, DtypeName]] = {}
+    """Components with a precision of their own, unless the model's spec names them."""
+    optional_components: ClassVar[Sequence[str]] = ()
+    """Components that the pipeline can do without when the model's folder lacks them."""
+
+    def dtype_of(self, spec: ModelSpec, component: str) -> torch.dtype:
+        name = spec.dtype.get(component) or self.dtypes.get(component) or spec.dtype_of(component)
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+
+    def absent_components(self, folder: Path) -> dict[str, None]:
+        """The optional components that are not in `folder`, as arguments for `from_pretrained`."""
+        return {name: None for name in self.optional_components if not (folder / name).is_dir()}
+
+    def generator_device(self, pipe: Any) -> str:
+        """Where the noise is drawn: on the CPU, so that a seed means the same on every machine."""
+        return "cpu"
+
+    @abstractmethod
+    def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        """The prompt's embeddings, as keyword arguments of the pipeline's call."""
+
+    @abstractmethod
+    def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        """The other keyword arguments that are the same for every output of the job."""
+
+
+def encode_prompt(
+    pipe: Any, names: Sequence[str], request: GenerationRequest, **arguments: Any
+) -> dict[str, Any]:
+    """`pipe.encode_prompt` with its results under `names`, leaving out those that are None.
+
+    The model's further pipeline arguments that concern the encoder (`clip_skip`) are passed on. Without
+    no_grad the results carry the autograd graph and differ in the last bits from what the call computes.
+    """
+    accepted = inspect.signature(pipe.encode_prompt).parameters
+    extra = {k: v for k, v in request.model.pipeline_arguments.items() if k in accepted}
+    with torch.no_grad():
+        results = pipe.encode_prompt(**{**extra, **arguments})
+    return {name: value for name, value in zip(names, results, strict=False) if value is not None}
+
+
+def sequence_length(request: GenerationRequest, default: int) -> int:
+    """Tokens of prompt: the request's, else the model's, else the pipeline's own `default`."""
+    if request.max_sequence_length is not None:
+        return request.max_sequence_length
+    return int(request.model.pipeline_arguments.get("max_sequence_length", default))

@@ -1,0 +1,57 @@
+"""The FastAPI application: every route, over one set of services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from serve_app.api import errors, events, jobs, media, models, queue, server, submit
+from serve_app.api.auth import authenticate
+from serve_app.api.events import EventLog
+from serve_app.api.services import Services
+
+#: Largest JSON body, in bytes. Prompts are at most 2000 characters.
+MAX_JSON_BYTES = 1_000_000
+#: Room for the multipart frame around an uploaded file.
+MULTIPART_FRAME_BYTES = 100_000
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application; it keeps `services` in `app.state.services`."""
+    app = FastAPI(
+        title="CyberImage",
+        version=version("cyberimage"),
+        summary="Text to image, text to video and image to video behind a durable queue.",
+        dependencies=[Depends(authenticate)],
+        lifespan=_lifespan,
+        max_body_size=MAX_JSON_BYTES,
+        strict_content_type=False,
+    )
+    app.state.services = services
+    app.state.events = EventLog(services.news)
+    errors.install(app)
+    for module in (submit, jobs, queue, models, events, server):
+        app.include_router(module.router)
+    largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
+    app.include_router(media.router, max_body_size=largest_upload)
+    if services.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(services.settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    follower = asyncio.create_task(app.state.events.follow())
+    yield
+    follower.cancel()
+    app.state.services.blocking.close()

@@ -1,0 +1,182 @@
+"""Routes about pictures and clips: fetch, upload, gallery, favourites, zip, delete."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Query, Request, UploadFile
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from zipstream import ZipStream
+
+from serve_app.api.auth import client_of
+from serve_app.api.errors import InvalidRequest, NotFound
+from serve_app.api.schemas import DownloadBody
+from serve_app.api.services import Injected, Services
+from serve_app.api.views import gallery_view, media_url
+from storage.media import Media, MediaId, MediaQuery
+from storage.uploads import normalise_upload
+
+router = APIRouter(tags=["Media"])
+
+#: A medium never changes under its id.
+IMMUTABLE = "private, max-age=31536000, immutable"
+
+Kind = Literal["image", "video"]
+
+
+@router.get("/api/image/{media_id}", response_class=FileResponse)
+@router.get("/api/get_image/{media_id}", response_class=FileResponse)
+async def image(media_id: str, request: Request, services: Injected) -> Response:
+    """A picture."""
+    return _file(request, services, await _find(services, media_id, "image"))
+
+
+@router.get("/api/video/{media_id}", response_class=FileResponse)
+@router.get("/api/get_video/{media_id}", response_class=FileResponse)
+async def video(media_id: str, request: Request, services: Injected) -> Response:
+    """A clip, with Range."""
+    return _file(request, services, await _find(services, media_id, "video"))
+
+
+@router.get("/api/image/{media_id}/thumbnail", response_class=FileResponse)
+@router.get("/api/video/{media_id}/thumbnail", response_class=FileResponse)
+async def thumbnail(media_id: str, request: Request, services: Injected) -> Response:
+    """A small picture; of a clip, its first frame."""
+    media = await _find(services, media_id)
+    try:
+        path = await services.blocking(services.files.thumbnail, media.file_path)
+    except FileNotFoundError:
+        raise NotFound(f"The file of {media_id} is missing") from None
+    headers = {"ETag": f'"{media.id}-thumbnail"', "Cache-Control": IMMUTABLE}
+    return _unless_cached(request, FileResponse(path, media_type="image/webp", headers=headers))
+
+
+@router.get("/api/image/{media_id}/metadata")
+async def metadata(media_id: str, services: Injected) -> dict[str, Any]:
+    """How it was made."""
+    return (await _find(services, media_id)).metadata
+
+
+@router.delete("/api/image/{media_id}")
+async def delete(media_id: str, services: Injected) -> dict[str, str]:
+    """Delete a picture or a clip."""
+    media = await services.blocking(services.media.delete, MediaId(media_id))
+    if media is None:
+        raise NotFound(f"Media not found: {media_id}")
+    await services.blocking(services.files.delete, media.file_path)
+    return {"status": "success", "message": f"{media.media_type.capitalize()} deleted successfully"}
+
+
+@router.post("/api/upload", status_code=201)
+async def upload(request: Request, services: Injected, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+    """A source picture for image to video: PNG, JPEG or WebP."""
+    data = await file.read()
+    media = await services.blocking(_store_upload, services, data, client_of(request))
+    root = request.scope.get("root_path", "")
+    return {"id": media.id, "width": media.width, "height": media.height, "url": media_url(media, root)}
+
+
+def _store_upload(services: Services, data: bytes, client: str | None) -> Media:
+    settings = services.settings
+    max_bytes = int(settings.max_upload_mb * 1e6)
+    picture = normalise_upload(data, max_bytes=max_bytes, max_pixels=settings.max_upload_pixels)
+    media_id, now = MediaId(str(uuid.uuid4())), services.clock()
+    media = Media(
+        id=media_id,
+        job_id=None,
+        media_type="image",
+        file_path=services.files.write(media_id, "image", picture.data, now),
+        created_at=now,
+        width=picture.width,
+        height=picture.height,
+        metadata={"type": "image", "source": "upload", "client": client},
+    )
+    services.media.add(media)
+    return media
+
+
+@router.get("/api/gallery")
+async def gallery(
+    request: Request,
+    services: Injected,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    limit: Annotated[int, Query(ge=1)] = 20,
+    search: Annotated[str, Query(max_length=500)] = "",
+    model: str | None = None,
+    type: Kind | None = None,
+    favorite: bool | None = None,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """Pictures and clips, newest first. More than 50 at once are not given; `cursor` beats `page`."""
+    limit = min(limit, 50)
+    query = MediaQuery(words=tuple(search.split()), model=model or None, media_type=type, favorite=favorite)
+    offset = 0 if cursor else (page - 1) * limit
+    found = await services.blocking(services.media.page, query, limit=limit, cursor=cursor, offset=offset)
+    root = request.scope.get("root_path", "")
+    return {
+        "images": [gallery_view(media, root) for media in found.media],
+        "page": page,
+        "limit": limit,
+        "has_more": found.next_cursor is not None,
+        "total": found.total,
+        "next_cursor": found.next_cursor,
+    }
+
+
+@router.post("/api/favorite/{media_id}")
+async def add_favorite(media_id: str, services: Injected) -> dict[str, Any]:
+    return await _set_favorite(services, media_id, True)
+
+
+@router.delete("/api/favorite/{media_id}")
+async def remove_favorite(media_id: str, services: Injected) -> dict[str, Any]:
+    return await _set_favorite(services, media_id, False)
+
+
+async def _set_favorite(services: Services, media_id: str, favorite: bool) -> dict[str, Any]:
+    if not await services.blocking(services.media.set_favorite, MediaId(media_id), favorite):
+        raise NotFound(f"Media not found: {media_id}")
+    return {"status": "success", "id": media_id, "favorite": favorite}
+
+
+@router.post("/api/batch_download", response_class=StreamingResponse)
+async def batch_download(body: DownloadBody, services: Injected) -> Response:
+    """A zip of pictures and clips, streamed."""
+    media = [await _find(services, media_id) for media_id in dict.fromkeys(body.ids)]
+    headers = {"Content-Disposition": 'attachment; filename="cyberimage.zip"'}
+    return StreamingResponse(_zip(services, media), media_type="application/zip", headers=headers)
+
+
+def _zip(services: Services, media: list[Media]) -> Iterator[bytes]:
+    archive = ZipStream(sized=False)
+    for item in media:
+        path = services.files.path(item.file_path)
+        archive.add_path(path, arcname=path.name)
+    yield from archive
+
+
+async def _find(services: Services, media_id: str, kind: Kind | None = None) -> Media:
+    media = await services.blocking(services.media.get, MediaId(media_id))
+    if media is None:
+        raise NotFound(f"{(kind or 'media').capitalize()} not found: {media_id}")
+    if kind is not None and media.media_type != kind:
+        raise InvalidRequest(f"Requested resource is not {'an image' if kind == 'image' else 'a video'} file")
+    return media
+
+
+def _file(request: Request, services: Services, media: Media) -> Response:
+    path = services.files.path(media.file_path)
+    if not path.is_file():
+        raise NotFound(f"The file of {media.id} is missing")
+    kind = "image/png" if media.media_type == "image" else "video/mp4"
+    headers = {"ETag": f'"{media.id}"', "Cache-Control": IMMUTABLE}
+    return _unless_cached(request, FileResponse(path, media_type=kind, headers=headers))
+
+
+def _unless_cached(request: Request, response: FileResponse) -> Response:
+    etag = response.headers["etag"]
+    if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": IMMUTABLE})
+    return response

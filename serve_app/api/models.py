@@ -1,0 +1,107 @@
+"""Routes about models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from configs.models import FloatRange, GgufSource, IntRange, ModelSpec
+from deployments import FAMILIES
+from deployments.weights import DownloadSettings, status
+from serve_app.api.errors import Conflict, NotFound
+from serve_app.api.services import Injected
+
+router = APIRouter(prefix="/api/models", tags=["Models"])
+
+
+@router.get("")
+async def models(services: Injected) -> dict[str, Any]:
+    """Every model with its limits, and whether it is loaded and can be used."""
+    overview = await services.dispatcher.overview()
+    loaded = set(overview.loaded.values()) if overview else set()
+    default = services.registry.default()
+    views = await services.blocking(
+        lambda: {n: model_view(s, services.downloads, n in loaded) for n, s in services.registry.items()}
+    )
+    return {"default": default.name if default else next(iter(services.registry)), "models": views}
+
+
+@router.post("/{name}/unload")
+async def unload(name: str, services: Injected) -> dict[str, Any]:
+    """Stop the model's idle replicas: no process, no GPU memory."""
+    if name not in services.registry:
+        raise NotFound(f"Model not found: {name}. Available models: {', '.join(services.registry)}")
+    deployment = FAMILIES[services.registry[name].family].deployment
+    if not await services.dispatcher.unload(deployment):
+        raise Conflict(f"{deployment} is running a job; cancel it or wait")
+    return {"status": "success", "message": f"{deployment} unloads"}
+
+
+def model_view(spec: ModelSpec, downloads: DownloadSettings, loaded: bool) -> dict[str, Any]:
+    available, reason = _availability(spec, downloads)
+    return {
+        "id": spec.repo if not spec.demo else spec.name,
+        "name": spec.name,
+        "repo": spec.repo if not spec.demo else spec.name,
+        "description": spec.description,
+        "source": "gguf_url" if isinstance(spec.transformer, GgufSource) else spec.source.kind,
+        "requires_auth": spec.requires_auth,
+        "download_enabled": spec.download_enabled,
+        "type": spec.type,
+        "family": spec.family,
+        "files": [spec.transformer.file] if isinstance(spec.transformer, GgufSource) else [],
+        "step_config": _step_config(spec),
+        "supports_negative_prompt": spec.supports_negative_prompt,
+        "default_negative_prompt": spec.default_negative_prompt,
+        "loaded": loaded,
+        "available": available,
+        "reason": reason,
+        "demo": spec.demo,
+        "licence": {"name": spec.licence.name, "url": spec.licence.url},
+        "memory_gb": spec.memory_gb,
+        "download_gb": spec.download_gb,
+        "num_gpus": spec.num_gpus,
+    }
+
+
+def _availability(spec: ModelSpec, downloads: DownloadSettings) -> tuple[bool, str | None]:
+    """Whether a job of the model can be expected to run, and if not, or not at once, why."""
+    if status(spec, downloads).present:
+        return True, None
+    if not spec.download_enabled:
+        return False, "its download is disabled by its DOWNLOAD_MODEL variable"
+    if spec.source.kind == "local":
+        return False, f"its folder is missing or incomplete: {spec.repo}"
+    if downloads.offline:
+        return False, "it is not downloaded and the Hub is switched off (HF_HUB_OFFLINE)"
+    if spec.requires_auth and downloads.token is None:
+        return False, f"it is gated: accept the licence at {spec.licence.url} and set HF_TOKEN"
+    return True, f"its first job downloads {spec.download_gb:g} GB"
+
+
+def _step_config(spec: ModelSpec) -> dict[str, Any]:
+    limits = spec.limits
+    config: dict[str, Any] = {
+        "guidance": _real(limits.guidance),
+        "width": _integer(limits.width),
+        "height": _integer(limits.height),
+        "max_pixels": limits.max_pixels,
+        "num_images": {"min": 1, "max": limits.num_images if not spec.is_video else 1, "default": 1},
+        "prompt_length": limits.prompt_length,
+    }
+    if limits.steps.min == limits.steps.max:
+        config["fixed_steps"] = limits.steps.default
+    else:
+        config["steps"] = _integer(limits.steps)
+    if limits.frames is not None and limits.fps is not None:
+        config |= {"frames": _integer(limits.frames), "fps": _integer(limits.fps)}
+    return config
+
+
+def _integer(limit: IntRange) -> dict[str, int]:
+    return {"min": limit.min, "max": limit.max, "step": limit.multiple, "default": limit.default}
+
+
+def _real(limit: FloatRange) -> dict[str, float]:
+    return {"min": limit.min, "max": limit.max, "step": limit.step, "default": limit.default}

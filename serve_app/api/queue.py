@@ -1,0 +1,118 @@
+"""Routes about the queue as a whole."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+
+from serve_app.api.services import Injected, Services
+from serve_app.dispatcher import Overview
+from serve_app.job_run import worker_died
+from storage.jobs import JobStatus, ModelHistory
+
+router = APIRouter(prefix="/api", tags=["Queue"])
+
+
+@router.get("/queue")
+async def queue(services: Injected, detailed: bool = False) -> dict[str, Any]:
+    """How many jobs are in which state; with `detailed`, the last day, models, deployments and GPUs."""
+    counts = await services.blocking(services.jobs.counts)
+    view = _counts(counts) | {
+        "queue_size": counts[JobStatus.PENDING],
+        "paused": await services.blocking(lambda: services.jobs.paused),
+    }
+    return view | await _details(services, counts) if detailed else view
+
+
+async def _details(services: Services, counts: dict[JobStatus, int]) -> dict[str, Any]:
+    since = services.clock() - timedelta(hours=24)
+    recent = await services.blocking(services.jobs.counts, since=since)
+    history = await services.blocking(services.jobs.history, since=since)
+    runs = [h.average_run_seconds for h in history.values() if h.average_run_seconds is not None]
+    tried = counts[JobStatus.COMPLETED] + counts[JobStatus.FAILED]
+    return {
+        "recent_24h": _counts(recent),
+        "avg_processing_time_seconds": round(sum(runs) / len(runs), 3) if runs else 0.0,
+        "models": {name: _counts(h.counts) | _times(h) for name, h in history.items()},
+        "failure_rate": round(100 * counts[JobStatus.FAILED] / tried, 2) if tried else 0.0,
+        **deployments_view(await services.dispatcher.overview()),
+    }
+
+
+def _counts(counts: dict[JobStatus, int]) -> dict[str, Any]:
+    by_name = {status.value: counts.get(status, 0) for status in JobStatus}
+    return by_name | {"total": sum(by_name.values())}
+
+
+def _times(history: ModelHistory) -> dict[str, Any]:
+    return {
+        "avg_run_seconds": history.average_run_seconds,
+        "avg_load_seconds": history.average_load_seconds,
+    }
+
+
+def deployments_view(overview: Overview | None) -> dict[str, Any]:
+    """What each deployment holds; empty while the dispatcher does not answer."""
+    if overview is None:
+        return {"deployments": {}, "gpus": {"total": None, "used": None}}
+    deployments = {}
+    for name, state in sorted(overview.cluster.deployments.items()):
+        deployments[name] = {
+            "replicas": state.replicas,
+            "starting": state.starting,
+            "running_jobs": overview.running.get(name, 0),
+            "state": state.condition,
+            "message": state.message,
+            "loaded_model": overview.loaded.get(name),
+            "idle_seconds": _rounded(overview.idle_seconds.get(name)),
+        }
+    used = sum(
+        state.replicas * overview.shares.get(n, 1.0) for n, state in overview.cluster.deployments.items()
+    )
+    return {"deployments": deployments, "gpus": {"total": overview.cluster.gpus, "used": used}}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+@router.post("/queue/pause")
+async def pause(services: Injected) -> dict[str, Any]:
+    """Start no further jobs until resumed. Running ones go on."""
+    await services.blocking(services.jobs.set_paused, True)
+    return {"status": "success", "paused": True, "message": "The queue is paused; running jobs go on"}
+
+
+@router.post("/queue/resume")
+async def resume(services: Injected) -> dict[str, Any]:
+    await services.blocking(services.jobs.set_paused, False)
+    services.dispatcher.nudge()
+    return {"status": "success", "paused": False, "message": "The queue runs"}
+
+
+@router.post("/queue/clear")
+async def clear(services: Injected) -> dict[str, Any]:
+    """Cancel every waiting job."""
+    count = await services.blocking(services.jobs.clear, now=services.clock())
+    services.dispatcher.nudge()
+    return {"status": "success", "cleared": count, "message": f"Cancelled {count} waiting job(s)"}
+
+
+@router.post("/reset_queue")
+async def reset_queue(services: Injected) -> dict[str, Any]:
+    """Queue again the jobs whose worker is gone; never a live one."""
+    attempts = services.settings.max_attempts
+    taken_back = await services.blocking(
+        services.jobs.recover,
+        owner="",
+        now=services.clock(),
+        max_attempts=attempts,
+        error=worker_died(attempts),
+        only_expired=True,
+    )
+    services.dispatcher.nudge()
+    count = len(taken_back)
+    message = f"Reset {count} stalled jobs to pending status"
+    return {"status": "success", "reset_count": count, "message": message}

@@ -1,0 +1,120 @@
+"""Bodies of the native API's requests, as far as they can be judged without knowing the model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from serve_app.api.errors import did_you_mean
+
+#: Seeds are kept small enough for JSON readers that hold numbers as doubles.
+MAX_SEED = 2**53 - 16
+
+
+def _number(value: Any) -> Any:
+    """Numbers only: a string or a boolean that looks like one is a mistake of the client."""
+    if isinstance(value, bool | str | bytes):
+        raise ValueError("must be a number")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError("must not contain the NUL character")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("is not valid Unicode text (a lone surrogate)") from None
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+Text = Annotated[str, BeforeValidator(_text)]
+Seed = Annotated[Integer, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one.")]
+
+#: Keys that earlier clients send inside `settings` and that the route decides itself.
+_OVERRIDDEN = ("type", "source_image_id")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    num_inference_steps: Integer | None = None
+    guidance_scale: Number | None = None
+    width: Integer | None = None
+    height: Integer | None = None
+    seed: Seed | None = None
+    negative_prompt: Text | None = Field(default=None, description="For earlier clients; use the body's own.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = {key: item for key, item in value.items() if key not in _OVERRIDDEN}
+        for key in value.keys() - cls.model_fields.keys():
+            hint = did_you_mean(str(key), cls.model_fields)
+            raise PydanticCustomError(
+                "unknown_setting", "Unknown setting {key}: {hint}", {"key": repr(key), "hint": hint}
+            )
+        return value
+
+
+class ImageSettings(_Settings):
+    """Settings of a text-to-image job; what is absent is the model's default."""
+
+    num_images: Annotated[Integer, Field(ge=1, le=8)] | None = None
+    max_sequence_length: Integer | None = None
+
+
+class VideoSettings(_Settings):
+    """Settings of a video job; what is absent is the model's default."""
+
+    num_frames: Integer | None = None
+    fps: Integer | None = None
+
+
+class GenerateBody(BaseModel):
+    """POST /api/generate."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    model_id: Text = Field(examples=["demo-flux"])
+    prompt: Text = Field(examples=["a large red circle on a blue background"])
+    negative_prompt: Text | None = None
+    settings: ImageSettings = Field(default_factory=ImageSettings)
+
+
+class GenerateT2VBody(BaseModel):
+    """POST /api/generate_t2v."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    model_id: Text = Field(examples=["demo-wan-t2v"])
+    prompt: Text = Field(examples=["a red circle moving to the right"])
+    negative_prompt: Text | None = None
+    settings: VideoSettings = Field(default_factory=VideoSettings)
+
+
+class GenerateVideoBody(BaseModel):
+    """POST /api/generate_video."""
+
+    source_image_id: Text
+    video_model_id: Text = Field(examples=["demo-wan-i2v"])
+    video_prompt: Text
+    negative_prompt: Text | None = None
+    settings: VideoSettings = Field(default_factory=VideoSettings)
+
+
+class MoveBody(BaseModel):
+    """POST /api/jobs/{id}/move."""
+
+    before: Text | None = Field(description="The waiting job to run after this one; null for last.")
+
+
+class DownloadBody(BaseModel):
+    """POST /api/batch_download."""
+
+    ids: Annotated[list[Text], Field(min_length=1, max_length=1000)]

@@ -1,0 +1,130 @@
+"""Routes that accept jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from pydantic import BaseModel
+
+from configs.models import ModelSpec
+from serve_app.api.auth import client_of
+from serve_app.api.errors import Conflict, InvalidRequest, NotFound
+from serve_app.api.schemas import GenerateBody, GenerateT2VBody, GenerateVideoBody
+from serve_app.api.services import Injected, Services
+from serve_app.api.validation import (
+    check_prompt,
+    choose_model,
+    choose_negative_prompt,
+    complete_settings,
+)
+from storage.jobs import Job, JobId
+from storage.media import MediaId
+
+router = APIRouter(tags=["Submit"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=255, description="The same key and body give the same job."),
+]
+
+
+@router.post("/api/generate")
+async def generate(
+    body: GenerateBody, request: Request, services: Injected, key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Text to image."""
+    spec = choose_model(services.registry, body.model_id, "image")
+    check_prompt(spec, body.prompt)
+    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
+    settings = complete_settings(spec, body.settings)
+    job = await _submit(services, request, key, body, _job(services, spec, body.prompt, negative, settings))
+    count = job.settings["num_images"]
+    message = f"Image generation job submitted successfully for {count} image(s)"
+    if body.negative_prompt and not spec.supports_negative_prompt:
+        message += f"; {spec.name} takes no negative prompt, so it is ignored"
+    return {"job_id": job.id, "status": job.status.value, "num_images": count, "message": message}
+
+
+@router.post("/api/generate_t2v", status_code=202)
+async def generate_t2v(
+    body: GenerateT2VBody, request: Request, services: Injected, key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Text to video."""
+    spec = choose_model(services.registry, body.model_id, "t2v")
+    check_prompt(spec, body.prompt)
+    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
+    settings = complete_settings(spec, body.settings)
+    job = await _submit(services, request, key, body, _job(services, spec, body.prompt, negative, settings))
+    message = "Text-to-Video generation job submitted successfully."
+    return {"job_id": job.id, "status": job.status.value, "message": message}
+
+
+@router.post("/api/generate_video", status_code=202)
+async def generate_video(
+    body: GenerateVideoBody, request: Request, services: Injected, key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Image to video. The source is a generated or uploaded picture."""
+    spec = choose_model(services.registry, body.video_model_id, "i2v", "video_model_id")
+    check_prompt(spec, body.video_prompt, "Video prompt")
+    await _check_source(services, body.source_image_id)
+    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
+    settings = complete_settings(spec, body.settings) | {"source_image_id": body.source_image_id}
+    job = await _submit(
+        services, request, key, body, _job(services, spec, body.video_prompt, negative, settings)
+    )
+    message = "Video generation job submitted successfully."
+    return {"job_id": job.id, "status": job.status.value, "message": message}
+
+
+async def _check_source(services: Services, source_id: str) -> None:
+    media = await services.blocking(services.media.get, MediaId(source_id))
+    if media is None:
+        raise NotFound(f"Source image not found: {source_id}")
+    if media.media_type == "video":
+        raise Conflict(f"{source_id} is a video; the source must be a picture", code="source_is_video")
+
+
+def _job(
+    services: Services, spec: ModelSpec, prompt: str, negative_prompt: str, settings: dict[str, Any]
+) -> Job:
+    if not spec.download_enabled:
+        raise InvalidRequest(f"Model {spec.name} is disabled by its DOWNLOAD_MODEL variable")
+    return Job(
+        id=JobId(str(uuid.uuid4())),
+        type=spec.type,
+        model=spec.name,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        settings=settings,
+        seed=settings["seed"],
+        created_at=services.clock(),
+    )
+
+
+async def _submit(services: Services, request: Request, key: str | None, body: BaseModel, job: Job) -> Job:
+    job = replace(
+        job,
+        client=client_of(request),
+        idempotency_key=key,
+        request_hash=_hash(request.url.path, body) if key else None,
+    )
+    added = await services.blocking(services.jobs.add, job, max_pending=services.settings.max_pending)
+    services.dispatcher.wake(added.id, added.status)
+    return added
+
+
+def _hash(path: str, body: BaseModel) -> str:
+    text = json.dumps([path, body.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def resubmit(services: Services, request: Request, job: Job) -> Job:
+    """A new job with the settings and the seed of an ended one."""
+    spec = choose_model(services.registry, job.model, job.type)
+    again = _job(services, spec, job.prompt, job.negative_prompt, dict(job.settings))
+    return await _submit(services, request, None, BaseModel(), again)

@@ -1,0 +1,144 @@
+"""Ray under the server: a cluster of its own, or one to join; and the application on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.hardware import visible_gpus
+from configs.registry import Registry
+from configs.settings import Settings, to_environment
+from serve_app.dispatcher import gpu_shares
+
+CONFIG_FILE = Path(__file__).resolve().parent.parent / "serve_config.yaml"
+
+#: Read by Ray when its processes start. The push intervals bound how soon demand is seen; Ray's own
+#: are 10 s, which would be most of the time that a swap of models takes.
+RAY_ENVIRONMENT = {
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.1",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+#: Ray's object store carries requests and finished files between processes; this is plenty.
+OBJECT_STORE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """A Ray cluster in use. `own`: it was started here and ends with this process."""
+
+    own: bool
+    dashboard_url: str | None
+    token_file: Path | None
+
+
+def connect(settings: Settings) -> Connection:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine."""
+    return _join() if os.environ.get("RAY_ADDRESS") else _start(settings)
+
+
+def _start(settings: Settings) -> Connection:
+    """A new local cluster whose processes inherit the settings. Its dashboard asks for a token."""
+    token_file = _token_file(settings.data_dir)
+    os.environ.update(RAY_ENVIRONMENT | to_environment(settings))
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(token_file))
+    import ray
+
+    context = ray.init(
+        address="local",
+        num_gpus=_gpu_slots(settings),
+        include_dashboard=True,
+        dashboard_host=settings.dashboard_host,
+        dashboard_port=settings.dashboard_port,
+        object_store_memory=OBJECT_STORE_BYTES,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+    protected = os.environ["RAY_AUTH_MODE"] == "token"
+    return Connection(
+        own=True,
+        dashboard_url=_dashboard_url(context),
+        token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]) if protected else None,
+    )
+
+
+def _join() -> Connection:
+    import ray
+
+    context = ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    return Connection(own=False, dashboard_url=_dashboard_url(context), token_file=None)
+
+
+def _dashboard_url(context: Any) -> str | None:
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _gpu_slots(settings: Settings) -> int | None:
+    """None lets Ray count the GPUs; without any, the CPU is one logical GPU, taken in turn."""
+    if settings.gpus is not None:
+        return max(1, round(settings.gpus))
+    return None if visible_gpus() else 1
+
+
+def _token_file(data_dir: Path) -> Path:
+    """A secret of this server's own, so that other Ray clusters of this user are not touched."""
+    file = data_dir / "ray_token"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32))
+    return file
+
+
+def deploy(settings: Settings, registry: Registry, port: int, *, own: bool) -> None:
+    """Deploy serve_config.yaml with these settings; returns when every deployment is ready.
+
+    Raises RuntimeError with Ray's explanation if the application cannot be deployed.
+    """
+    from ray.serve._private.api import serve_start
+    from ray.serve.schema import ServeDeploySchema
+
+    schema = ServeDeploySchema(**app_config(settings, registry, port, own=own))
+    client = serve_start(
+        http_options=schema.http_options.model_dump(),
+        proxy_location=schema.proxy_location,
+    )
+    client.deploy_apps(schema, _blocking=True)
+
+
+def app_config(settings: Settings, registry: Registry, port: int, *, own: bool) -> dict[str, Any]:
+    """serve_config.yaml with host, port, warm time, GPU shares; on a joined cluster, the environment too."""
+    config: dict[str, Any] = yaml.safe_load(CONFIG_FILE.read_text("utf-8"))
+    config["http_options"] |= {"host": settings.host, "port": port}
+    app = config["applications"][0]
+    shares = gpu_shares(registry)
+    app["autoscaling_policy"]["policy_kwargs"] |= {
+        "keep_warm_s": settings.keep_warm_s,
+        "shares": shares,
+        "gpus": settings.gpus,
+    }
+    for deployment in app["deployments"]:
+        if deployment["name"] in shares:
+            deployment["ray_actor_options"]["num_gpus"] = shares[deployment["name"]]
+    if not own:
+        app["runtime_env"] = {"env_vars": to_environment(settings)}
+    return config
+
+
+def disconnect(connection: Connection) -> None:
+    """End the own cluster with all its processes; on a joined one, only the application."""
+    import ray
+
+    if not connection.own:
+        from ray import serve
+
+        serve.delete("cyberimage")
+    ray.shutdown()

@@ -1,0 +1,181 @@
+"""The composition root: settings and registry in, a Ray Serve application out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+
+from configs.hardware import visible_gpus
+from configs.models import FamilyName
+from configs.registry import Registry, load_registry
+from configs.settings import Settings, load_settings
+from deployments import FAMILIES
+from deployments.weights import DownloadSettings
+from serve_app.api import Services, create_app
+from serve_app.blocking import Blocking
+from serve_app.changes import Broadcaster
+from serve_app.dispatcher import Dispatcher, Overview, gpu_shares
+from serve_app.job_run import Desk
+from serve_app.ray_clients import CHANGES_HEARTBEAT_S, RayCluster, RayDispatcherClient, RayFamilyClient
+from serve_app.replica import FamilyReplica
+from storage import open_stores
+from storage.files import LocalMediaFiles
+from storage.jobs import JobId
+
+APP_NAME = "cyberimage"
+
+#: The database and the media folder are on the head node, so their users must be there.
+ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+
+#: Reaction of a family deployment to demand; how long it stays warm is the policy's business.
+FROM_ZERO = {
+    "min_replicas": 0,
+    "initial_replicas": 0,
+    "max_replicas": 64,
+    "target_ongoing_requests": 1,
+    "upscale_delay_s": 0,
+    "downscale_delay_s": 0,
+    "downscale_to_zero_delay_s": 0,
+    "look_back_period_s": 0.5,
+    "aggregation_function": "max",
+}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_app(args: dict[str, Any]) -> Application:
+    """The whole graph: ingress, dispatcher, and one deployment for each family.
+
+    `args` of serve_config.yaml are settings by name; they override the environment's.
+    """
+    settings = load_settings(**args)
+    registry = load_registry(settings)
+    shares = gpu_shares(registry)
+    families = {
+        name: _family(name, family, shares[name], settings) for name, family in _deployments().items()
+    }
+    dispatcher = serve.deployment(DispatcherReplica).options(
+        name="Dispatcher", num_replicas=1, max_ongoing_requests=1000, ray_actor_options=ON_HEAD
+    )
+    ingress = serve.deployment(serve.ingress()(IngressReplica)).options(
+        name="Ingress", num_replicas=1, max_ongoing_requests=10_000, ray_actor_options=ON_HEAD
+    )
+    return ingress.bind(settings, registry, dispatcher.bind(settings, registry, families))
+
+
+def _deployments() -> dict[str, FamilyName]:
+    """Each deployment with one family of its class."""
+    return {entry.deployment: family for family, entry in FAMILIES.items()}
+
+
+def _family(name: str, family: FamilyName, share: float, settings: Settings) -> Application:
+    deployment = serve.deployment(FamilyReplica).options(
+        name=name,
+        max_ongoing_requests=1,
+        ray_actor_options={"num_cpus": 1, "num_gpus": share},
+        autoscaling_config=FROM_ZERO,
+        graceful_shutdown_wait_loop_s=0.05,
+        graceful_shutdown_timeout_s=10,
+        health_check_period_s=10,
+    )
+    return deployment.bind(family, download_settings(settings))
+
+
+def download_settings(settings: Settings) -> DownloadSettings:
+    return DownloadSettings(
+        cache_dir=settings.weights_dir,
+        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+        offline=settings.hub_offline,
+        endpoint=settings.hub_endpoint,
+    )
+
+
+class DispatcherReplica:
+    """The dispatcher in its replica. One per application."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, families: dict[str, DeploymentHandle[Any]]
+    ) -> None:
+        logging.getLogger("cyberimage").setLevel(logging.INFO)
+        stores = open_stores(settings.resolved_database_url)
+        blocking = Blocking()
+        self._news = Broadcaster()
+        desk = Desk(
+            owner=str(uuid.uuid4()),
+            jobs=stores.jobs,
+            media=stores.media,
+            files=LocalMediaFiles(settings.media_dir),
+            blocking=blocking,
+            news=self._news,
+            now=now,
+            max_attempts=settings.max_attempts,
+        )
+        self._dispatcher = Dispatcher(
+            desk=desk,
+            registry=registry,
+            clients={name: RayFamilyClient(handle) for name, handle in families.items()},
+            cluster=RayCluster(APP_NAME, settings.gpus, blocking),
+            max_overtake_s=settings.max_overtake_s,
+            lease_s=settings.lease_s,
+        )
+        self._loop = asyncio.get_running_loop().create_task(self._dispatcher.run())
+
+    def check_health(self) -> None:
+        """Called by Ray Serve: a dispatcher whose loop has ended must be replaced."""
+        if self._loop.done():
+            raise RuntimeError("the dispatcher's loop has ended") from self._loop.exception()
+
+    async def wake(self, changes: dict[str, str]) -> None:
+        for job_id, status in changes.items():
+            self._news.publish(job_id, status)
+        self._dispatcher.wake()
+
+    async def cancel(self, job_id: JobId) -> bool:
+        return self._dispatcher.cancel(job_id)
+
+    async def unload(self, deployment: str) -> bool:
+        return await self._dispatcher.unload(deployment)
+
+    async def overview(self) -> Overview:
+        return await self._dispatcher.overview()
+
+    async def changes(self) -> AsyncIterator[dict[str, str]]:
+        async for changes in self._news.stream(CHANGES_HEARTBEAT_S):
+            yield changes
+
+
+class IngressReplica:
+    """The HTTP API in its replica."""
+
+    def __init__(self, settings: Settings, registry: Registry, dispatcher: DeploymentHandle[Any]) -> None:
+        logging.getLogger("cyberimage").setLevel(logging.INFO)
+        stores = open_stores(settings.resolved_database_url)
+        news = Broadcaster()
+        client = RayDispatcherClient(dispatcher, news)
+        self._services = Services(
+            settings=settings,
+            registry=registry,
+            jobs=stores.jobs,
+            media=stores.media,
+            files=LocalMediaFiles(settings.media_dir),
+            dispatcher=client,
+            downloads=download_settings(settings),
+            news=news,
+            device="cuda" if visible_gpus() else "cpu",
+            clock=now,
+        )
+        self._follower = asyncio.get_running_loop().create_task(client.follow_changes())
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._services)

@@ -1,0 +1,53 @@
+"""A family inside a Ray Serve replica: one process, at most one model loaded, one job at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+
+from configs.models import FamilyName
+from deployments import load_family
+from deployments.contract import Event, GenerationRequest, Generator
+from deployments.errors import GenerationError
+from deployments.weights import DownloadSettings, fetch
+from serve_app.scaling import UNLOAD_METRIC
+
+log = logging.getLogger("cyberimage.replica")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The last event of a job that could not be made: a GenerationError for other processes."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+class FamilyReplica:
+    """Serves the models of one deployment. The pipeline classes are imported when the process starts."""
+
+    def __init__(self, family: FamilyName, downloads: DownloadSettings) -> None:
+        self._family: Generator = load_family(family)(fetch=partial(fetch, settings=downloads))
+        self._unload = False
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event | Failed]:
+        """The family's events; in place of a GenerationError, a final Failed."""
+        self._unload = False
+        log.info("job %s: %s begins", request.job_id, request.model.name, extra={"job_id": request.job_id})
+        try:
+            async for event in self._family.generate(request):
+                yield event
+        except GenerationError as error:
+            log.warning("job %s: %s: %s", request.job_id, error.code, error, extra={"job_id": request.job_id})
+            yield Failed(code=error.code, message=str(error), hint=error.hint)
+
+    async def unload(self) -> None:
+        """Ask the autoscaling policy to stop this replica as soon as it is idle."""
+        self._unload = True
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Ray Serve; read by SharedGpuPolicy."""
+        return {UNLOAD_METRIC: float(self._unload)}

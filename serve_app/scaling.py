@@ -1,0 +1,114 @@
+"""The autoscaling policy of serve_config.yaml: replicas for the demand, and warm ones while there is room.
+
+Runs in Ray's controller about ten times a second, so it is quick and needs nothing of ours.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+#: How long a reading of the cluster's GPUs holds, in seconds.
+CAPACITY_TTL_S = 5.0
+#: Name of the custom metric by which a replica asks to be unloaded at once.
+UNLOAD_METRIC = "cyberimage_unload"
+
+
+class Context(Protocol):
+    """The part of ray.serve's AutoscalingContext that is read here."""
+
+    deployment_name: str
+    target_num_replicas: int
+    capacity_adjusted_max_replicas: int
+
+    @property
+    def total_num_requests(self) -> float: ...
+
+    @property
+    def aggregated_metrics(self) -> Mapping[str, Mapping[Any, float]] | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """One deployment as the policy sees it. `idle_s` counts from its last request."""
+
+    name: str
+    share: float
+    demand: int
+    target: int
+    idle_s: float
+    unload: bool = False
+
+
+def allot(loads: list[Load], *, gpus: float, keep_warm_s: float) -> dict[str, int]:
+    """Replicas for each deployment.
+
+    Demand comes first. What it leaves free is kept by idle replicas, the latest used first, for
+    `keep_warm_s` seconds. Demand is never cut here: the dispatcher admits no more than fits.
+    """
+    replicas = {load.name: load.demand for load in loads}
+    free = gpus - sum(load.demand * load.share for load in loads)
+    for load in sorted(loads, key=lambda load: (load.idle_s, load.name)):
+        idle = load.target - load.demand
+        if idle <= 0 or load.unload or load.idle_s >= keep_warm_s:
+            continue
+        room = idle if load.share == 0 else math.floor(free / load.share + 1e-9)
+        kept = max(0, min(idle, room))
+        replicas[load.name] += kept
+        free -= kept * load.share
+    return replicas
+
+
+class SharedGpuPolicy:
+    """Every family from zero, and back to zero when idle or when another family needs its GPU."""
+
+    def __init__(
+        self,
+        *,
+        keep_warm_s: float = 300.0,
+        shares: Mapping[str, float] | None = None,
+        gpus: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`shares` are GPUs per replica by deployment, 1 if not given; `gpus` defaults to the cluster's."""
+        self._keep_warm_s = keep_warm_s
+        self._shares = dict(shares or {})
+        self._gpus = gpus
+        self._clock = clock
+        self._last_used: dict[str, float] = {}
+        self._capacity = (0.0, -math.inf)
+
+    def __call__(self, contexts: Mapping[Any, Context]) -> tuple[dict[Any, int], dict[Any, dict[str, Any]]]:
+        now = self._clock()
+        loads = [self._load(context, now) for context in contexts.values()]
+        replicas = allot(loads, gpus=self._cluster_gpus(now), keep_warm_s=self._keep_warm_s)
+        return {key: replicas[context.deployment_name] for key, context in contexts.items()}, {}
+
+    def _load(self, context: Context, now: float) -> Load:
+        name = context.deployment_name
+        demand = min(math.ceil(context.total_num_requests), context.capacity_adjusted_max_replicas)
+        if demand > 0 or name not in self._last_used:
+            self._last_used[name] = now
+        asked = (context.aggregated_metrics or {}).get(UNLOAD_METRIC, {})
+        return Load(
+            name=name,
+            share=self._shares.get(name, 1.0),
+            demand=demand,
+            target=context.target_num_replicas,
+            idle_s=now - self._last_used[name],
+            unload=demand == 0 and any(value > 0 for value in asked.values()),
+        )
+
+    def _cluster_gpus(self, now: float) -> float:
+        if self._gpus is not None:
+            return self._gpus
+        gpus, read_at = self._capacity
+        if now - read_at > CAPACITY_TTL_S:
+            import ray
+
+            gpus = float(ray.cluster_resources().get("GPU", 0))
+            self._capacity = (gpus, now)
+        return gpus

@@ -1,0 +1,231 @@
+"""The server as a process: start it in the foreground or detached, find it, stop it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+from dotenv import load_dotenv
+
+from configs.registry import load_registry
+from configs.settings import Settings, load_settings, to_environment
+
+#: Seconds within which a server must answer after it was deployed.
+READY_TIMEOUT_S = 60.0
+#: Seconds that a detached server may take in all, and that one may take to stop.
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 60.0
+#: Ports tried after the default one.
+PORTS_TRIED = 50
+
+
+class ServerError(Exception):
+    """The server could not be started or stopped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerInfo:
+    """A running server, as DATA_DIR/server.json describes it."""
+
+    url: str
+    docs_url: str
+    dashboard_url: str | None
+    dashboard_token_file: str | None
+    data_dir: str
+    pid: int
+
+
+def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda info: None) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        ServerError: another server uses the data directory, or the port is taken.
+        ConfigError: the registry is wrong.
+    """
+    load_dotenv(".env")
+    registry = load_registry(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with _alone(settings.data_dir), _stop_signals() as stop:
+        from serve_app.cluster import connect, deploy, disconnect
+
+        port = choose_port(settings)
+        connection = connect(settings)
+        try:
+            deploy(settings, registry, port, own=connection.own)
+            info = _describe(settings, port, connection.dashboard_url, connection.token_file)
+            _await_ready(info.url)
+            with _announced(info):
+                on_ready(info)
+                stop.wait()
+        finally:
+            disconnect(connection)
+
+
+def start_detached(settings: Settings) -> ServerInfo:
+    """Start a server in a session of its own and wait until it answers. Raises ServerError."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    log = settings.data_dir / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serve_app.server"],
+            env=os.environ | to_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        info = find(settings)
+        if info is not None and info.pid == process.pid:
+            return info
+        if process.poll() is not None:
+            break
+        time.sleep(0.2)
+    process.terminate()
+    last_lines = log.read_text(errors="replace").splitlines()[-5:]
+    raise ServerError("\n".join(["the server did not start:", *last_lines, f"({log} has more)"]))
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the server of the data directory and wait for its end. False if none runs."""
+    info = find(settings)
+    if info is None:
+        return False
+    os.kill(info.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while not _is_free(settings.data_dir):
+        if time.monotonic() > deadline:
+            raise ServerError(f"process {info.pid} does not stop; end it with `kill -9 {info.pid}`")
+        time.sleep(0.1)
+    return True
+
+
+def find(settings: Settings) -> ServerInfo | None:
+    """The server that runs on the data directory, once it is ready."""
+    file = settings.data_dir / "server.json"
+    if not file.exists() or _is_free(settings.data_dir):
+        return None
+    try:
+        return ServerInfo(**json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def choose_port(settings: Settings) -> int:
+    """The port to listen on: the one asked for, or the first free one from the default on.
+
+    Raises ServerError if a port was asked for and is taken.
+    """
+    if settings.port == 0:
+        return _free_port(settings.host, 0) or 0
+    asked_for = "port" in settings.model_fields_set
+    candidates = range(settings.port, settings.port + (1 if asked_for else PORTS_TRIED))
+    for port in candidates:
+        if _free_port(settings.host, port):
+            return port
+    raise ServerError(f"port {settings.port} is taken; choose another with --port, or 0 for any free one")
+
+
+def _free_port(host: str, port: int) -> int | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
+
+
+def _describe(settings: Settings, port: int, dashboard_url: str | None, token: Path | None) -> ServerInfo:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    url = f"http://{host}:{port}"
+    return ServerInfo(
+        url=url,
+        docs_url=f"{url}/docs",
+        dashboard_url=dashboard_url,
+        dashboard_token_file=str(token) if token else None,
+        data_dir=str(settings.data_dir),
+        pid=os.getpid(),
+    )
+
+
+def _await_ready(url: str) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    problem = ""
+    while time.monotonic() < deadline:
+        try:
+            reply = httpx.get(f"{url}/health", timeout=5)
+        except httpx.HTTPError as error:
+            problem = str(error)
+        else:
+            if reply.status_code == 200:
+                return
+            problem = reply.text
+        time.sleep(0.05)
+    raise ServerError(f"the server at {url} does not answer: {problem}")
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory: one server at a time. The lock goes with the process, however it ends."""
+    with (data_dir / "server.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServerError(f"another server uses {data_dir}; give this one another --data-dir") from None
+        os.set_inheritable(lock.fileno(), False)
+        yield
+
+
+def _is_free(data_dir: Path) -> bool:
+    file = data_dir / "server.lock"
+    if not file.exists():
+        return True
+    with file.open("r") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@contextmanager
+def _announced(info: ServerInfo) -> Iterator[None]:
+    """Describe the server in DATA_DIR/server.json while it runs."""
+    file = Path(info.data_dir) / "server.json"
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(asdict(info), indent=2))
+    temporary.rename(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets."""
+    stop = threading.Event()
+    previous = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    run(load_settings())

@@ -1,0 +1,73 @@
+"""What can go wrong while remembering.
+
+StorageError
+  x DatabaseUnavailable      the database cannot be reached, or stays locked
+  x DatabaseUrlUnusable      the address names a database that cannot be used
+  x SchemaTooNew             the database was made by a newer version
+  x DiskFull                 no room for a row or a file
+  x QueueFull                too many jobs are waiting
+  x IdempotencyConflict      an idempotency key came back with another request
+  x InvalidCursor            a page cursor that this server did not issue
+  x UnsafePath               a path that leaves the media folder
+  x MediaFileMissing         a row's file is gone
+  x MediaUnreadable          a file's bytes are no picture or clip
+  x UploadRejected           an upload is not a picture that can be used
+    + UploadTooLarge         it has too many bytes or pixels
+"""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """Something could not be stored or found again."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__ or "")
+
+
+class DatabaseUnavailable(StorageError):
+    """The database does not answer. Try again in a moment."""
+
+
+class DatabaseUrlUnusable(StorageError):
+    """This database address cannot be used."""
+
+
+class SchemaTooNew(StorageError):
+    """A newer version of CyberImage has written this database. Update, or use another database."""
+
+
+class DiskFull(StorageError):
+    """The disk is full. Free some space and try again."""
+
+
+class QueueFull(StorageError):
+    """The queue is full. Try again when some jobs have finished."""
+
+
+class IdempotencyConflict(StorageError):
+    """This idempotency key was used before with a different request."""
+
+
+class InvalidCursor(StorageError):
+    """The cursor is not valid. Use the next_cursor of an earlier page unchanged, or leave it out."""
+
+
+class UnsafePath(StorageError):
+    """The path is not inside the media folder."""
+
+
+class MediaFileMissing(StorageError):
+    """The media file is no longer on the disk."""
+
+
+class MediaUnreadable(StorageError):
+    """The media file cannot be decoded."""
+
+
+class UploadRejected(StorageError):
+    """The upload is not a picture that can be read. Send a PNG, JPEG or WebP file."""
+
+
+class UploadTooLarge(UploadRejected):
+    """The upload is too large."""

@@ -1,0 +1,339 @@
+"""A job store that forgets everything at exit: for tests, and for trying things out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from threading import RLock
+
+from storage import positions
+from storage.cursors import Mark, decode_cursor, encode_cursor
+from storage.errors import IdempotencyConflict, QueueFull
+from storage.jobs import (
+    Job,
+    JobError,
+    JobId,
+    JobPage,
+    JobProgress,
+    JobStatus,
+    ModelHistory,
+    WaitingJob,
+)
+from storage.media import Media
+from storage.memory_media import MemoryMediaIndex
+
+
+class MemoryJobStore:
+    """The twin of SqlJobStore. Its jobs' outputs appear in `media`."""
+
+    def __init__(self, media: MemoryMediaIndex | None = None) -> None:
+        self._lock = RLock()
+        self._jobs: dict[JobId, Job] = {}
+        self._media = media or MemoryMediaIndex()
+        self._paused = False
+
+    def add(self, job: Job, *, max_pending: int) -> Job:
+        with self._lock:
+            if (earlier := self._submitted_before(job)) is not None:
+                if earlier.request_hash != job.request_hash:
+                    raise IdempotencyConflict
+                return earlier
+            if len(self._of_status(JobStatus.PENDING)) >= max_pending:
+                raise QueueFull
+            return self._put(replace(job, position=positions.after(self._last_position(job.priority))))
+
+    def get(self, job_id: JobId) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def page(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        client: str | None = None,
+    ) -> JobPage:
+        found = [
+            job
+            for job in self._all()
+            if status in (None, job.status) and model in (None, job.model) and client in (None, job.client)
+        ]
+        found.sort(key=_mark, reverse=True)
+        below = None if cursor is None else decode_cursor(cursor)
+        rest = [job for job in found if below is None or _mark(job) < below]
+        return JobPage(
+            jobs=tuple(rest[:limit]),
+            next_cursor=encode_cursor(_mark(rest[limit - 1])) if len(rest) > limit else None,
+        )
+
+    def waiting(self, *, per_model: int) -> tuple[WaitingJob, ...]:
+        taken: dict[str, int] = {}
+        waiting = []
+        for job in sorted(self._of_status(JobStatus.PENDING), key=_running_order):
+            taken[job.model] = taken.get(job.model, 0) + 1
+            if taken[job.model] <= per_model:
+                waiting.append(_waiting(job))
+        return tuple(waiting)
+
+    def queue_position(self, job: Job) -> int:
+        pending = self._of_status(JobStatus.PENDING)
+        return 1 + sum(_running_order(other) < _running_order(job) for other in pending)
+
+    def claim(self, job_id: JobId, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.status is not JobStatus.PENDING:
+                return None
+            return self._put(
+                replace(
+                    job,
+                    status=JobStatus.PROCESSING,
+                    started_at=now,
+                    attempts=job.attempts + 1,
+                    lease_owner=owner,
+                    lease_expires_at=lease_until,
+                )
+            )
+
+    def renew(self, *, owner: str, lease_until: datetime) -> int:
+        with self._lock:
+            held = [job for job in self._of_status(JobStatus.PROCESSING) if job.lease_owner == owner]
+            for job in held:
+                self._put(replace(job, lease_expires_at=lease_until))
+            return len(held)
+
+    def record_progress(self, job_id: JobId, *, owner: str, progress: JobProgress) -> bool:
+        with self._lock:
+            job = self._held(job_id, owner)
+            return job is not None and bool(self._put(replace(job, progress=progress)))
+
+    def complete(
+        self,
+        job_id: JobId,
+        *,
+        owner: str,
+        now: datetime,
+        media: tuple[Media, ...],
+        load_seconds: float,
+        run_seconds: float,
+    ) -> bool:
+        with self._lock:
+            job = self._held(job_id, owner)
+            if job is None or job.cancel_requested:
+                return False
+            self._put(
+                replace(
+                    _ended(job, JobStatus.COMPLETED, now),
+                    media_path=media[0].file_path if media else None,
+                    load_seconds=load_seconds,
+                    run_seconds=run_seconds,
+                )
+            )
+            self._media.insert(media, client=job.client)
+            return True
+
+    def fail(self, job_id: JobId, *, owner: str, now: datetime, error: JobError) -> bool:
+        with self._lock:
+            job = self._held(job_id, owner)
+            if job is None:
+                return False
+            self._put(_ended(job, JobStatus.FAILED, now, error))
+            return True
+
+    def release(
+        self, job_id: JobId, *, owner: str, now: datetime, max_attempts: int, error: JobError
+    ) -> JobStatus | None:
+        with self._lock:
+            job = self._held(job_id, owner)
+            return None if job is None else self._put(_released(job, now, max_attempts, error)).status
+
+    def request_cancel(self, job_id: JobId, *, now: datetime) -> JobStatus | None:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return None
+            if job.status is JobStatus.PENDING:
+                self._put(replace(_ended(job, JobStatus.CANCELLED, now), cancel_requested=True))
+            elif job.status is JobStatus.PROCESSING:
+                self._put(replace(job, cancel_requested=True))
+            return job.status
+
+    def finish_cancel(self, job_id: JobId, *, owner: str, now: datetime) -> bool:
+        with self._lock:
+            job = self._held(job_id, owner)
+            if job is None:
+                return False
+            self._put(_ended(job, JobStatus.CANCELLED, now))
+            return True
+
+    def cancel_requests(self, *, owner: str) -> tuple[JobId, ...]:
+        held = [job for job in self._of_status(JobStatus.PROCESSING) if job.lease_owner == owner]
+        return tuple(sorted(job.id for job in held if job.cancel_requested))
+
+    def recover(
+        self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
+    ) -> tuple[JobId, ...]:
+        with self._lock:
+            lost = [
+                job
+                for job in self._of_status(JobStatus.PROCESSING)
+                if job.lease_owner != owner and (not only_expired or _lapsed(job, now))
+            ]
+            for job in lost:
+                self._put(_released(job, now, max_attempts, error))
+            return tuple(sorted(job.id for job in lost))
+
+    def move(self, job_id: JobId, *, before: JobId | None) -> bool:
+        with self._lock:
+            job = self._pending(job_id)
+            target = job if before is None else self._pending(before)
+            if job is None or target is None:
+                return False
+            if before == job_id:
+                return True
+            if before is None:
+                place = positions.after(self._last_position(job.priority))
+            else:
+                place = self._place_before(target)
+            self._put(replace(self._jobs[job_id], priority=target.priority, position=place))
+            return True
+
+    def clear(self, *, now: datetime, client: str | None = None) -> int:
+        with self._lock:
+            cleared = [job for job in self._of_status(JobStatus.PENDING) if client in (None, job.client)]
+            for job in cleared:
+                self.request_cancel(job.id, now=now)
+            return len(cleared)
+
+    def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or not job.status.ended:
+                return None
+            del self._jobs[job_id]
+            outputs = self._media.of_job(job_id)
+            for media in outputs:
+                self._media.delete(media.id)
+            return outputs
+
+    def counts(self, *, since: datetime | None = None) -> dict[JobStatus, int]:
+        jobs = [job for job in self._all() if since is None or job.created_at >= since]
+        return _count(jobs)
+
+    def history(self, *, since: datetime) -> dict[str, ModelHistory]:
+        by_model: dict[str, list[Job]] = {}
+        for job in self._all():
+            if job.created_at >= since:
+                by_model.setdefault(job.model, []).append(job)
+        return {
+            model: ModelHistory(
+                counts=_count(jobs),
+                average_run_seconds=_average(job.run_seconds for job in jobs),
+                average_load_seconds=_average(job.load_seconds for job in jobs),
+            )
+            for model, jobs in by_model.items()
+        }
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def set_paused(self, paused: bool) -> None:
+        self._paused = paused
+
+    def _all(self) -> list[Job]:
+        with self._lock:
+            return list(self._jobs.values())
+
+    def _of_status(self, status: JobStatus) -> list[Job]:
+        return [job for job in self._all() if job.status is status]
+
+    def _put(self, job: Job) -> Job:
+        self._jobs[job.id] = job
+        return job
+
+    def _held(self, job_id: JobId, owner: str) -> Job | None:
+        job = self._jobs.get(job_id)
+        held = job is not None and job.status is JobStatus.PROCESSING and job.lease_owner == owner
+        return job if held else None
+
+    def _pending(self, job_id: JobId) -> Job | None:
+        job = self._jobs.get(job_id)
+        return job if job is not None and job.status is JobStatus.PENDING else None
+
+    def _submitted_before(self, job: Job) -> Job | None:
+        if job.idempotency_key is None:
+            return None
+        key = (job.client, job.idempotency_key)
+        return next((each for each in self._all() if (each.client, each.idempotency_key) == key), None)
+
+    def _last_position(self, priority: int) -> float | None:
+        return max((job.position for job in self._all() if job.priority == priority), default=None)
+
+    def _place_before(self, target: Job) -> float:
+        peers = [job.position for job in self._all() if job.priority == target.priority]
+        low = max((place for place in peers if place < target.position), default=None)
+        place = positions.between(low, target.position)
+        if place is not None:
+            return place
+        self._renumber(target.priority)
+        return self._place_before(self._jobs[target.id])
+
+    def _renumber(self, priority: int) -> None:
+        peers = [job for job in self._all() if job.priority == priority and not job.status.ended]
+        start = positions.after(self._last_position(priority))
+        for index, job in enumerate(sorted(peers, key=lambda job: job.position)):
+            self._put(replace(job, position=start + index))
+
+
+def _mark(job: Job) -> Mark:
+    return Mark(job.created_at, job.id)
+
+
+def _running_order(job: Job) -> tuple[int, float]:
+    return (-job.priority, job.position)
+
+
+def _waiting(job: Job) -> WaitingJob:
+    return WaitingJob(
+        id=job.id,
+        model=job.model,
+        priority=job.priority,
+        position=job.position,
+        created_at=job.created_at,
+        client=job.client,
+    )
+
+
+def _ended(job: Job, status: JobStatus, now: datetime, error: JobError | None = None) -> Job:
+    return replace(job, status=status, completed_at=now, error=error, lease_owner=None, lease_expires_at=None)
+
+
+def _released(job: Job, now: datetime, max_attempts: int, error: JobError) -> Job:
+    if job.cancel_requested:
+        return _ended(job, JobStatus.CANCELLED, now)
+    if job.attempts >= max_attempts:
+        return _ended(job, JobStatus.FAILED, now, error)
+    return replace(
+        job,
+        status=JobStatus.PENDING,
+        started_at=None,
+        progress=None,
+        lease_owner=None,
+        lease_expires_at=None,
+    )
+
+
+def _lapsed(job: Job, now: datetime) -> bool:
+    return job.lease_expires_at is None or job.lease_expires_at < now
+
+
+def _count(jobs: list[Job]) -> dict[JobStatus, int]:
+    return {status: sum(job.status is status for job in jobs) for status in JobStatus}
+
+
+def _average(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

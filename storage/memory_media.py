@@ -1,0 +1,80 @@
+"""A media index that forgets everything at exit: for tests, and for trying things out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from threading import RLock
+
+from storage.cursors import Mark, decode_cursor, encode_cursor
+from storage.media import Media, MediaId, MediaPage, MediaQuery
+from storage.rows import media_model, output_number, search_text
+
+
+class MemoryMediaIndex:
+    """The twin of SqlMediaIndex."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._media: dict[MediaId, Media] = {}
+        self._clients: dict[MediaId, str | None] = {}
+
+    def add(self, media: Media) -> None:
+        self.insert((media,), client=None)
+
+    def insert(self, media: Iterable[Media], *, client: str | None) -> None:
+        """Insert a job's outputs, for its client."""
+        with self._lock:
+            for each in media:
+                self._media[each.id] = each
+                self._clients[each.id] = client
+
+    def get(self, media_id: MediaId) -> Media | None:
+        return self._media.get(media_id)
+
+    def of_job(self, job_id: str) -> tuple[Media, ...]:
+        with self._lock:
+            outputs = [media for media in self._media.values() if media.job_id == job_id]
+        return tuple(sorted(outputs, key=lambda media: (output_number(media), media.id)))
+
+    def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
+        with self._lock:
+            found = [media for media in self._media.values() if self._matches(media, query)]
+        found.sort(key=_mark, reverse=True)
+        below = None if cursor is None else decode_cursor(cursor)
+        rest = [media for media in found if below is None or _mark(media) < below][offset:]
+        return MediaPage(
+            media=tuple(rest[:limit]),
+            total=len(found),
+            next_cursor=encode_cursor(_mark(rest[limit - 1])) if len(rest) > limit else None,
+        )
+
+    def file_paths(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(media.file_path for media in self._media.values())
+
+    def set_favorite(self, media_id: MediaId, favorite: bool) -> bool:
+        with self._lock:
+            if media_id not in self._media:
+                return False
+            self._media[media_id] = replace(self._media[media_id], favorite=favorite)
+            return True
+
+    def delete(self, media_id: MediaId) -> Media | None:
+        with self._lock:
+            self._clients.pop(media_id, None)
+            return self._media.pop(media_id, None)
+
+    def _matches(self, media: Media, query: MediaQuery) -> bool:
+        return (
+            not media.is_upload
+            and query.model in (None, media_model(media))
+            and query.media_type in (None, media.media_type)
+            and query.favorite in (None, media.favorite)
+            and query.client in (None, self._clients[media.id])
+            and all(word.casefold() in search_text(media) for word in query.words)
+        )
+
+
+def _mark(media: Media) -> Mark:
+    return Mark(media.created_at, media.id)

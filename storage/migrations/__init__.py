@@ -1,0 +1,1 @@
+"""Changes of the schema, in order; `storage.database` runs them."""

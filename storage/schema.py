@@ -1,0 +1,128 @@
+"""The tables, and the columns' types."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+    types,
+)
+from sqlalchemy.dialects import postgresql
+
+
+class UtcDateTime(types.TypeDecorator[datetime]):
+    """An aware time, to the microsecond; comes back in UTC.
+
+    PostgreSQL's own type there. Elsewhere ISO 8601 text of one width: its order is the order in time.
+    """
+
+    impl = String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[datetime] | types.TypeEngine[str]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(String(32))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: datetime | str | None, dialect: Dialect) -> datetime | None:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        return None if value is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("negative_prompt", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Column("media_path", String),
+    Column("attempts", Integer, nullable=False),
+    Column("lease_owner", String),
+    Column("lease_expires_at", UtcDateTime),
+    Column("priority", Integer, nullable=False),
+    Column("position", Double, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("progress", JSON(none_as_null=True)),
+    Column("cancel_requested", Boolean, nullable=False),
+    # "" for nobody in particular: NULLs would never collide in the unique index below.
+    Column("client", String, nullable=False),
+    Column("idempotency_key", String),
+    Column("request_hash", String),
+    Column("load_seconds", Double),
+    Column("run_seconds", Double),
+    Index("jobs_newest", "created_at", "id"),
+    Index("jobs_newest_of_status", "status", "created_at", "id"),
+    Index("jobs_newest_of_model", "model", "created_at", "id"),
+    Index("jobs_newest_of_client", "client", "created_at", "id"),
+    Index("jobs_in_order", "status", text("priority DESC"), "position"),
+    Index("jobs_in_order_of_model", "status", "model", text("priority DESC"), "position"),
+    Index("jobs_position", "priority", "position"),
+    Index("jobs_idempotency", "client", "idempotency_key", unique=True),
+)
+
+media = Table(
+    "media",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", String, ForeignKey("jobs.id")),
+    Column("media_type", String, nullable=False),
+    Column("file_path", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("favorite", Boolean, nullable=False),
+    #: Place among the job's outputs.
+    Column("number", Integer, nullable=False),
+    Column("model", String, nullable=False),
+    Column("client", String, nullable=False),
+    #: Prompt, model and seed in one case, a line each.
+    Column("search_text", Text, nullable=False),
+    Index("media_newest", "created_at", "id"),
+    Index("media_newest_of_model", "model", "created_at", "id"),
+    Index("media_newest_of_type", "media_type", "created_at", "id"),
+    Index("media_newest_favorite", "favorite", "created_at", "id"),
+    Index("media_newest_of_client", "client", "created_at", "id"),
+    Index("media_of_job", "job_id", "number"),
+)
+
+#: Facts about the whole queue: `paused`.
+state = Table(
+    "state",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", JSON, nullable=False),
+)

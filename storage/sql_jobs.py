@@ -1,0 +1,407 @@
+"""The job store in SQLite or PostgreSQL: a method a query, each transition one guarded UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from storage import positions
+from storage.cursors import Mark, encode_cursor
+from storage.database import Database
+from storage.errors import IdempotencyConflict, QueueFull, StorageError
+from storage.group_commit import GroupCommit
+from storage.jobs import Job, JobError, JobId, JobPage, JobProgress, JobStatus, ModelHistory, WaitingJob
+from storage.keyset import newest_first
+from storage.media import Media
+from storage.rows import error_values, job_from_row, job_values, progress_values, waiting_from_row
+from storage.schema import jobs as table
+from storage.schema import state
+from storage.sql_media import delete_media_of_job, insert_media
+
+_ONE = select(table).where(table.c.id == bindparam("job_id"))
+_SUBMITTED_BEFORE = select(table).where(
+    table.c.client == bindparam("of_client"), table.c.idempotency_key == bindparam("key")
+)
+_IS_PENDING = table.c.status == JobStatus.PENDING.value
+_IS_PROCESSING = table.c.status == JobStatus.PROCESSING.value
+_PENDING_COUNT = select(func.count()).select_from(table).where(_IS_PENDING)
+_LAST_POSITION = select(func.max(table.c.position)).where(table.c.priority == bindparam("of_priority"))
+_PLACE = select(table.c.priority, table.c.position).where(table.c.id == bindparam("job_id"), _IS_PENDING)
+_PAUSED = select(state.c.value).where(state.c.key == "paused")
+
+
+class _Place(NamedTuple):
+    priority: int
+    position: float
+
+
+def _ahead_query() -> Select[int]:
+    """Counts two ranges of the index, where one condition with OR would walk all pending jobs."""
+    priority = bindparam("of_priority", type_=Integer)
+    position = bindparam("of_position", type_=Double)
+    higher = _PENDING_COUNT.where(table.c.priority > priority)
+    earlier = _PENDING_COUNT.where(table.c.priority == priority, table.c.position < position)
+    return select(higher.scalar_subquery() + earlier.scalar_subquery())
+
+
+_NEXT_MODEL = select(func.min(table.c.model)).where(_IS_PENDING, table.c.model > bindparam("after_model"))
+_FIRST_OF_MODEL = (
+    select(*(table.c[field.name] for field in fields(WaitingJob)))
+    .where(_IS_PENDING, table.c.model == bindparam("of_model"))
+    .order_by(table.c.priority.desc(), table.c.position)
+    .limit(bindparam("number"))
+)
+_AHEAD = _ahead_query()
+
+
+class SqlJobStore:
+    """Implements JobStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._adding = GroupCommit(self._add_all)
+
+    def add(self, job: Job, *, max_pending: int) -> Job:
+        outcome = self._adding.submit((job, max_pending))
+        if isinstance(outcome, StorageError):
+            raise outcome
+        return outcome
+
+    def get(self, job_id: JobId) -> Job | None:
+        with self._database.read() as connection:
+            row = connection.execute(_ONE, {"job_id": job_id}).one_or_none()
+        return None if row is None else _job(row)
+
+    def page(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        client: str | None = None,
+    ) -> JobPage:
+        equal = {"status": status and status.value, "model": model, "client": client}
+        matching = [table.c[name] == value for name, value in equal.items() if value is not None]
+        newest = newest_first(table, *matching, cursor=cursor)
+        with self._database.read() as connection:
+            rows = connection.execute(newest.limit(limit + 1)).all()
+        found = tuple(_job(row) for row in rows[:limit])
+        more = len(rows) > limit
+        return JobPage(
+            jobs=found,
+            next_cursor=encode_cursor(Mark(found[-1].created_at, found[-1].id)) if more else None,
+        )
+
+    def waiting(self, *, per_model: int) -> tuple[WaitingJob, ...]:
+        # A window function over all that wait takes 19 ms of 10,000 jobs; a few ranges of an index, 1 ms.
+        found: list[WaitingJob] = []
+        model: str | None = ""
+        with self._database.read() as connection:
+            while (model := connection.scalar(_NEXT_MODEL, {"after_model": model})) is not None:
+                first = {"of_model": model, "number": per_model}
+                found += map(_waiting, connection.execute(_FIRST_OF_MODEL, first))
+        return tuple(sorted(found, key=lambda job: (-job.priority, job.position)))
+
+    def queue_position(self, job: Job) -> int:
+        with self._database.read() as connection:
+            ahead = connection.scalar(_AHEAD, {"of_priority": job.priority, "of_position": job.position})
+        return 1 + (ahead or 0)
+
+    def claim(self, job_id: JobId, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
+        change = (
+            update(table)
+            .where(table.c.id == job_id, _IS_PENDING)
+            .values(
+                status=JobStatus.PROCESSING.value,
+                started_at=now,
+                attempts=table.c.attempts + 1,
+                lease_owner=owner,
+                lease_expires_at=lease_until,
+            )
+            .returning(table)
+        )
+        with self._database.write() as connection:
+            row = connection.execute(change).one_or_none()
+        return None if row is None else _job(row)
+
+    def renew(self, *, owner: str, lease_until: datetime) -> int:
+        change = update(table).where(_IS_PROCESSING, table.c.lease_owner == owner)
+        with self._database.hint() as connection:
+            return connection.execute(change.values(lease_expires_at=lease_until)).rowcount
+
+    def record_progress(self, job_id: JobId, *, owner: str, progress: JobProgress) -> bool:
+        change = update(table).where(_held(job_id, owner)).values(progress=progress_values(progress))
+        with self._database.hint() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def complete(
+        self,
+        job_id: JobId,
+        *,
+        owner: str,
+        now: datetime,
+        media: tuple[Media, ...],
+        load_seconds: float,
+        run_seconds: float,
+    ) -> bool:
+        change = _end(JobStatus.COMPLETED, now).where(_held(job_id, owner), ~table.c.cancel_requested)
+        change = change.values(
+            media_path=media[0].file_path if media else None,
+            load_seconds=load_seconds,
+            run_seconds=run_seconds,
+        )
+        with self._database.write() as connection:
+            row = connection.execute(change.returning(table.c.client)).one_or_none()
+            if row is not None:
+                insert_media(connection, media, client=row.client)
+        return row is not None
+
+    def fail(self, job_id: JobId, *, owner: str, now: datetime, error: JobError) -> bool:
+        change = _end(JobStatus.FAILED, now).where(_held(job_id, owner)).values(error=error_values(error))
+        return self._change(change) == 1
+
+    def release(
+        self, job_id: JobId, *, owner: str, now: datetime, max_attempts: int, error: JobError
+    ) -> JobStatus | None:
+        change = _release(now=now, max_attempts=max_attempts, error=error).where(_held(job_id, owner))
+        with self._database.write() as connection:
+            status = connection.scalar(change.returning(table.c.status))
+        return None if status is None else JobStatus(status)
+
+    def request_cancel(self, job_id: JobId, *, now: datetime) -> JobStatus | None:
+        with self._database.write() as connection:
+            found = connection.scalar(select(table.c.status).where(table.c.id == job_id).with_for_update())
+            if found == JobStatus.PENDING:
+                connection.execute(_cancel_pending(now).where(table.c.id == job_id))
+            elif found == JobStatus.PROCESSING:
+                connection.execute(update(table).where(table.c.id == job_id).values(cancel_requested=True))
+        return None if found is None else JobStatus(found)
+
+    def finish_cancel(self, job_id: JobId, *, owner: str, now: datetime) -> bool:
+        return self._change(_end(JobStatus.CANCELLED, now).where(_held(job_id, owner))) == 1
+
+    def cancel_requests(self, *, owner: str) -> tuple[JobId, ...]:
+        marked = select(table.c.id).where(
+            _IS_PROCESSING, table.c.lease_owner == owner, table.c.cancel_requested
+        )
+        with self._database.read() as connection:
+            return tuple(sorted(JobId(job_id) for job_id in connection.scalars(marked)))
+
+    def recover(
+        self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
+    ) -> tuple[JobId, ...]:
+        lost = and_(_IS_PROCESSING, table.c.lease_owner != owner)
+        if only_expired:
+            lost = and_(lost, table.c.lease_expires_at < now)
+        change = _release(now=now, max_attempts=max_attempts, error=error).where(lost)
+        with self._database.write() as connection:
+            return tuple(sorted(JobId(each) for each in connection.scalars(change.returning(table.c.id))))
+
+    def move(self, job_id: JobId, *, before: JobId | None) -> bool:
+        with self._database.write() as connection:
+            _lock_queue(connection)
+            job = _pending_place(connection, job_id)
+            target = job if before is None else _pending_place(connection, before)
+            if job is None or target is None:
+                return False
+            if before == job_id:
+                return True
+            if before is None:
+                position = positions.after(_last_position(connection, job.priority))
+            else:
+                position = _position_before(connection, before)
+            change = update(table).where(table.c.id == job_id, _IS_PENDING)
+            moved = connection.execute(change.values(priority=target.priority, position=position))
+            return moved.rowcount == 1
+
+    def clear(self, *, now: datetime, client: str | None = None) -> int:
+        change = _cancel_pending(now)
+        if client is not None:
+            change = change.where(table.c.client == client)
+        return self._change(change)
+
+    def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
+        with self._database.write() as connection:
+            status = connection.scalar(select(table.c.status).where(table.c.id == job_id).with_for_update())
+            if status is None or not JobStatus(status).ended:
+                return None
+            outputs = delete_media_of_job(connection, job_id)
+            connection.execute(delete(table).where(table.c.id == job_id))
+            return outputs
+
+    def counts(self, *, since: datetime | None = None) -> dict[JobStatus, int]:
+        query = select(table.c.status, func.count()).group_by(table.c.status)
+        if since is not None:
+            query = query.where(table.c.created_at >= since)
+        with self._database.read() as connection:
+            found = {status: number for status, number in connection.execute(query)}
+        return {status: found.get(status.value, 0) for status in JobStatus}
+
+    def history(self, *, since: datetime) -> dict[str, ModelHistory]:
+        query = (
+            select(
+                table.c.model,
+                func.avg(table.c.run_seconds).label("run"),
+                func.avg(table.c.load_seconds).label("load"),
+                *(
+                    func.count().filter(table.c.status == status.value).label(status.value)
+                    for status in JobStatus
+                ),
+            )
+            .where(table.c.created_at >= since)
+            .group_by(table.c.model)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return {
+            row["model"]: ModelHistory(
+                counts={status: row[status.value] for status in JobStatus},
+                average_run_seconds=row["run"],
+                average_load_seconds=row["load"],
+            )
+            for row in rows
+        }
+
+    @property
+    def paused(self) -> bool:
+        with self._database.read() as connection:
+            return bool(connection.scalar(_PAUSED))
+
+    def set_paused(self, paused: bool) -> None:
+        self._change(update(state).where(state.c.key == "paused").values(value=paused))
+
+    def _add_all(self, additions: Sequence[tuple[Job, int]]) -> list[Job | StorageError]:
+        with self._database.write() as connection:
+            _lock_queue(connection)
+            return [_add(connection, job, max_pending) for job, max_pending in additions]
+
+    def _change(self, change: Update) -> int:
+        with self._database.write() as connection:
+            return connection.execute(change).rowcount
+
+
+def _held(job_id: JobId, owner: str) -> ColumnElement[bool]:
+    """The owner's claim on the job stands."""
+    return and_(table.c.id == job_id, _IS_PROCESSING, table.c.lease_owner == owner)
+
+
+def _end(status: JobStatus, now: datetime) -> Update:
+    return update(table).values(
+        status=status.value, completed_at=now, error=None, lease_owner=None, lease_expires_at=None
+    )
+
+
+def _cancel_pending(now: datetime) -> Update:
+    return _end(JobStatus.CANCELLED, now).where(_IS_PENDING).values(cancel_requested=True)
+
+
+def _release(*, now: datetime, max_attempts: int, error: JobError) -> Update:
+    """Back to pending; but cancelled when that was asked for, and failed when the attempts are used up."""
+    exhausted = table.c.attempts >= max_attempts
+    ends = or_(table.c.cancel_requested, exhausted)
+    failure = literal(error_values(error), table.c.error.type)
+    return update(table).values(
+        status=case(
+            (table.c.cancel_requested, JobStatus.CANCELLED.value),
+            (exhausted, JobStatus.FAILED.value),
+            else_=JobStatus.PENDING.value,
+        ),
+        started_at=case((ends, table.c.started_at), else_=null()),
+        completed_at=case((ends, literal(now, table.c.completed_at.type)), else_=null()),
+        progress=case((ends, table.c.progress), else_=null()),
+        error=case((and_(exhausted, ~table.c.cancel_requested), failure), else_=null()),
+        lease_owner=None,
+        lease_expires_at=None,
+    )
+
+
+def _lock_queue(connection: Connection) -> None:
+    """Make the transactions that give out places take turns. SQLite's writers do so anyway."""
+    connection.execute(_PAUSED.with_for_update())
+
+
+def _add(connection: Connection, job: Job, max_pending: int) -> Job | StorageError:
+    """The job as it stands in the table, or why it is refused."""
+    if (earlier := _submitted_before(connection, job)) is not None:
+        return earlier if earlier.request_hash == job.request_hash else IdempotencyConflict()
+    if (connection.scalar(_PENDING_COUNT) or 0) >= max_pending:
+        return QueueFull()
+    placed = replace(job, position=positions.after(_last_position(connection, job.priority)))
+    connection.execute(insert(table), job_values(placed))
+    return placed
+
+
+def _submitted_before(connection: Connection, job: Job) -> Job | None:
+    if job.idempotency_key is None:
+        return None
+    key = {"of_client": job.client or "", "key": job.idempotency_key}
+    row = connection.execute(_SUBMITTED_BEFORE, key).one_or_none()
+    return None if row is None else _job(row)
+
+
+def _last_position(connection: Connection, priority: int) -> float | None:
+    # Over jobs of every status: a place is never given out twice, so a released job ties with none.
+    last: float | None = connection.scalar(_LAST_POSITION, {"of_priority": priority})
+    return last
+
+
+def _pending_place(connection: Connection, job_id: JobId) -> _Place | None:
+    row = connection.execute(_PLACE, {"job_id": job_id}).one_or_none()
+    return None if row is None else _Place(*row)
+
+
+def _position_before(connection: Connection, job_id: JobId) -> float:
+    target = _pending_place(connection, job_id)
+    assert target is not None
+    earlier = _LAST_POSITION.where(table.c.position < target.position)
+    low: float | None = connection.scalar(earlier, {"of_priority": target.priority})
+    position = positions.between(low, target.position)
+    if position is not None:
+        return position
+    _renumber(connection, target.priority)
+    return _position_before(connection, job_id)
+
+
+def _renumber(connection: Connection, priority: int) -> None:
+    """Give the unfinished jobs of a priority new places, a whole number apart, behind all others."""
+    unfinished = or_(_IS_PENDING, _IS_PROCESSING)
+    query = select(table.c.id).where(table.c.priority == priority, unfinished).order_by(table.c.position)
+    start = positions.after(_last_position(connection, priority))
+    moves = [
+        {"job_id": job_id, "place": start + index}
+        for index, job_id in enumerate(connection.scalars(query).all())
+    ]
+    change = update(table).where(table.c.id == bindparam("job_id")).values(position=bindparam("place"))
+    connection.execute(change, moves)
+
+
+def _waiting(row: Row[Any]) -> WaitingJob:
+    return waiting_from_row(row._mapping)
+
+
+def _job(row: Row[Any]) -> Job:
+    return job_from_row(row._mapping)

@@ -1,0 +1,100 @@
+"""The media index in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
+
+from storage.cursors import Mark, encode_cursor
+from storage.database import Database
+from storage.keyset import newest_first
+from storage.media import Media, MediaId, MediaPage, MediaQuery
+from storage.rows import media_from_row, media_values
+from storage.schema import media as table
+
+_ONE = select(table).where(table.c.id == bindparam("media_id"))
+_OF_JOB = select(table).where(table.c.job_id == bindparam("job_id")).order_by(table.c.number, table.c.id)
+
+
+class SqlMediaIndex:
+    """Implements MediaIndex."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, media: Media) -> None:
+        with self._database.write() as connection:
+            insert_media(connection, (media,), client=None)
+
+    def get(self, media_id: MediaId) -> Media | None:
+        with self._database.read() as connection:
+            row = connection.execute(_ONE, {"media_id": media_id}).one_or_none()
+        return None if row is None else _media(row)
+
+    def of_job(self, job_id: str) -> tuple[Media, ...]:
+        with self._database.read() as connection:
+            return media_of_job(connection, job_id)
+
+    def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
+        matching = [table.c.job_id.is_not(None), *_conditions(query)]
+        newest = newest_first(table, *matching, cursor=cursor)
+        with self._database.read() as connection:
+            rows = connection.execute(newest.limit(limit + 1).offset(offset)).all()
+            total = connection.scalar(select(func.count()).select_from(table).where(*matching))
+        found = tuple(_media(row) for row in rows[:limit])
+        more = len(rows) > limit
+        return MediaPage(
+            media=found,
+            total=total or 0,
+            next_cursor=encode_cursor(Mark(found[-1].created_at, found[-1].id)) if more else None,
+        )
+
+    def file_paths(self) -> frozenset[str]:
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(select(table.c.file_path)))
+
+    def set_favorite(self, media_id: MediaId, favorite: bool) -> bool:
+        change = update(table).where(table.c.id == media_id).values(favorite=favorite)
+        with self._database.write() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def delete(self, media_id: MediaId) -> Media | None:
+        change = delete(table).where(table.c.id == media_id).returning(table)
+        with self._database.write() as connection:
+            row = connection.execute(change).one_or_none()
+        return None if row is None else _media(row)
+
+
+def insert_media(connection: Connection, media: tuple[Media, ...], *, client: str | None) -> None:
+    """Insert rows as part of the caller's transaction."""
+    if media:
+        connection.execute(insert(table), [media_values(each, client=client) for each in media])
+
+
+def media_of_job(connection: Connection, job_id: str) -> tuple[Media, ...]:
+    """A job's outputs in order."""
+    return tuple(_media(row) for row in connection.execute(_OF_JOB, {"job_id": job_id}))
+
+
+def delete_media_of_job(connection: Connection, job_id: str) -> tuple[Media, ...]:
+    """Remove a job's rows as part of the caller's transaction, and return them."""
+    outputs = media_of_job(connection, job_id)
+    connection.execute(delete(table).where(table.c.job_id == job_id))
+    return outputs
+
+
+def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
+    equal: dict[str, Any] = {
+        "model": query.model,
+        "media_type": query.media_type,
+        "favorite": query.favorite,
+        "client": query.client,
+    }
+    conditions = [table.c[name] == value for name, value in equal.items() if value is not None]
+    words = dict.fromkeys(word.casefold() for word in query.words)
+    return conditions + [table.c.search_text.contains(word, autoescape=True) for word in words]
+
+
+def _media(row: Row[Any]) -> Media:
+    return media_from_row(row._mapping)

@@ -1,0 +1,97 @@
+"""Specs and requests for the tests of families. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from configs.models import FAMILY_TYPES, FamilyName, FloatRange, IntRange, Licence, Limits, LocalSource, ModelSpec
+from deployments.contract import Artifact, Event, GenerationRequest, Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalFiles:
+    folder: Path
+    transformer: Path | None = None
+
+
+def fetch_local(spec: ModelSpec, *, progress: Any) -> LocalFiles:
+    """The files of a spec whose parts are on this machine already."""
+    transformer = spec.transformer.path if spec.transformer is not None else None
+    return LocalFiles(folder=Path(spec.source.path), transformer=transformer and Path(transformer))
+
+
+def model_spec(family: FamilyName, folder: Path | str = "nowhere", **changes: Any) -> ModelSpec:
+    is_video = FAMILY_TYPES[family] != "image"
+    size = IntRange(min=16, max=1024, default=64, multiple=16)
+    limits = Limits(
+        steps=IntRange(min=1, max=50, default=2),
+        guidance=FloatRange(min=0, max=20, default=4),
+        width=size,
+        height=size,
+        max_pixels=2**20,
+        frames=IntRange(min=1, max=81, default=9) if is_video else None,
+        fps=IntRange(min=1, max=60, default=8) if is_video else None,
+    )
+    values: dict[str, Any] = {
+        "name": f"tiny-{family.replace('_', '-')}",
+        "family": family,
+        "source": LocalSource(path=str(folder)),
+        "dtype": {"default": "float32"},
+        "limits": limits,
+        "memory_gb": 0.1,
+        "licence": Licence(name="none"),
+    }
+    return ModelSpec(**(values | changes))
+
+
+def generation_request(model: ModelSpec, **changes: Any) -> GenerationRequest:
+    """A request for 64 x 64 pixels in 2 steps; a video of 9 frames at 8 per second."""
+    values: dict[str, Any] = {
+        "job_id": "job",
+        "model": model,
+        "prompt": "a red circle",
+        "negative_prompt": "blurry",
+        "seed": 7,
+        "width": 64,
+        "height": 64,
+        "num_inference_steps": 2,
+        "guidance_scale": 4.0,
+    }
+    if model.is_video:
+        values |= {"num_frames": 9, "fps": 8}
+    if model.type == "i2v":
+        values |= {"source_image": png(64, 64), "source_image_id": "picture"}
+    return GenerationRequest(**(values | changes))
+
+
+def png(width: int, height: int, colour: tuple[int, int, int] = (200, 40, 60)) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (width, height), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def events_of(family: Generator, request: GenerationRequest) -> list[Event]:
+    return [event async for event in family.generate(request)]
+
+
+async def artifacts_of(family: Generator, request: GenerationRequest) -> list[Artifact]:
+    return [event for event in await events_of(family, request) if isinstance(event, Artifact)]
+
+
+async def stop_after(family: Generator, request: GenerationRequest, kind: type[Event]) -> list[Event]:
+    """The events up to the first of `kind`, closing the stream there as a caller does that has gone."""
+    seen: list[Event] = []
+    stream: AsyncIterator[Event] = family.generate(request)
+    async with aclosing(stream) as events:
+        async for event in events:
+            seen.append(event)
+            if isinstance(event, kind):
+                break
+    return seen

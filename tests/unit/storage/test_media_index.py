@@ -1,0 +1,145 @@
+"""What every media index promises, on each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from job_examples import LATER, NOON, job, media
+
+from storage.errors import InvalidCursor
+from storage.jobs import JobId
+from storage.media import Media, MediaId, MediaIndex, MediaQuery
+from storage.stores import Stores
+
+
+def finish(stores: Stores, *outputs: Media, name: str = "job", client: str | None = None) -> None:
+    """Run a job that makes these outputs."""
+    stores.jobs.add(job(name, client=client), max_pending=100)
+    stores.jobs.claim(JobId(name), owner="me", now=NOON, lease_until=LATER)
+    made = tuple(replace(each, job_id=name) for each in outputs)
+    assert stores.jobs.complete(
+        JobId(name), owner="me", now=LATER, media=made, load_seconds=0, run_seconds=1
+    )
+
+
+def output(name: str, **values: Any) -> Media:
+    return media(name, job_id="job", **values)
+
+
+def found(index: MediaIndex, *words: str, **query: Any) -> str:
+    return "".join(each.id for each in index.page(MediaQuery(words=words, **query), limit=50).media)
+
+
+def test_an_upload_has_no_job_and_is_not_in_the_gallery(index: MediaIndex) -> None:
+    upload = media("u", job_id=None)
+    index.add(upload)
+    assert index.get(upload.id) == upload
+    assert upload.is_upload
+    assert index.page(MediaQuery(), limit=9).total == 0
+
+
+def test_unknown_media_is_none(index: MediaIndex) -> None:
+    assert index.get(MediaId("x")) is None
+    assert index.delete(MediaId("x")) is None
+    assert index.set_favorite(MediaId("x"), True) is False
+    assert index.of_job("x") == ()
+
+
+def test_a_jobs_outputs_come_in_order_of_their_numbers(stores: Stores) -> None:
+    finish(stores, *(output(name, image_number=k) for k, name in ((10, "a"), (2, "b"), (1, "c"))))
+    assert "".join(each.id for each in stores.media.of_job("job")) == "cba"
+
+
+def test_a_favourite_is_remembered_and_found(stores: Stores) -> None:
+    finish(stores, output("a"), output("b"))
+    assert stores.media.set_favorite(MediaId("a"), True)
+    assert found(stores.media, favorite=True) == "a"
+    assert found(stores.media, favorite=False) == "b"
+    assert stores.media.set_favorite(MediaId("a"), False)
+    assert found(stores.media, favorite=True) == ""
+
+
+def test_deleted_media_is_returned_once_and_leaves_its_job(stores: Stores) -> None:
+    finish(stores, output("a"))
+    deleted = stores.media.delete(MediaId("a"))
+    assert deleted is not None
+    assert deleted.file_path == "2026/03/01/a.png"
+    assert stores.media.delete(MediaId("a")) is None
+    assert stores.jobs.get(JobId("job")) is not None
+
+
+def test_the_gallery_is_narrowed_by_model_type_and_client(stores: Stores) -> None:
+    finish(stores, output("a"), output("b", media_type="video"), client="ann")
+    finish(stores, output("c", model_id="sd35"), name="other")
+    assert found(stores.media, model="sd35") == "c"
+    assert found(stores.media, media_type="video") == "b"
+    assert found(stores.media, client="ann") == "ba"
+    assert found(stores.media, client="ann", media_type="image", model="flux") == "a"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "dcba"),
+        (("cat",), "ba"),
+        (("CAT", "red"), "a"),
+        (("cat", "cat", "wood"), ""),
+        (("flux", "élan"), "c"),
+        (("ÉLAN",), "c"),
+        (("1234",), "b"),
+        (("100%",), "d"),
+        (("%",), "d"),
+        (("_",), "d"),
+        (("\\",), "d"),
+        (("/",), ""),
+        (("'; --",), ""),
+    ],
+)
+def test_every_word_must_occur_in_prompt_model_or_seed(
+    stores: Stores, words: tuple[str, ...], expected: str
+) -> None:
+    prompts = {"a": "A red Cat", "b": "a cat", "c": "Élan vital", "d": "100% \\ dog_house"}
+    finish(stores, *(output(name, prompt=prompts[name], seed=9 if name != "b" else 1234) for name in prompts))
+    assert found(stores.media, *words) == expected
+
+
+def pages(index: MediaIndex, query: MediaQuery, limit: int) -> Iterator[tuple[str, int]]:
+    cursor: str | None = None
+    while True:
+        page = index.page(query, limit=limit, cursor=cursor)
+        yield "".join(each.id for each in page.media), page.total
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def test_pages_run_newest_first_and_know_the_total(stores: Stores) -> None:
+    finish(
+        stores,
+        *(output(name, created_at=NOON + timedelta(microseconds=k // 2)) for k, name in enumerate("abcde")),
+    )
+    assert list(pages(stores.media, MediaQuery(), 2)) == [("ed", 5), ("cb", 5), ("a", 5)]
+    assert list(pages(stores.media, MediaQuery(words=("cat",)), 5)) == [("edcba", 5)]
+
+
+def test_pages_can_be_reached_by_offset(stores: Stores) -> None:
+    finish(stores, *(output(name) for name in "abcde"))
+    page = stores.media.page(MediaQuery(), limit=2, offset=3)
+    assert "".join(each.id for each in page.media) == "ba"
+    assert page.next_cursor is None
+    assert stores.media.page(MediaQuery(), limit=2, offset=9).media == ()
+
+
+def test_a_cursor_that_was_never_issued_is_refused(index: MediaIndex) -> None:
+    with pytest.raises(InvalidCursor):
+        index.page(MediaQuery(), limit=1, cursor="made-up")
+
+
+def test_every_files_path_is_known(stores: Stores) -> None:
+    finish(stores, output("a"))
+    stores.media.add(media("u", job_id=None))
+    assert stores.media.file_paths() == {"2026/03/01/a.png", "2026/03/01/u.png"}

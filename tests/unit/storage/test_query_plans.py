@@ -1,0 +1,118 @@
+"""The lists stay fast however many rows there are: SQLite walks an index in order, and sorts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from job_examples import LATER, NOON, job
+from sqlalchemy import event
+
+from storage.cursors import Mark, encode_cursor
+from storage.jobs import JobId, JobStatus
+from storage.media import MediaQuery
+from storage.stores import Stores
+
+CURSOR = encode_cursor(Mark(NOON, "x"))
+
+Use = Callable[[Stores], object]
+
+
+def plan(stores: Stores, use: Use) -> list[str]:
+    """SQLite's plan for the queries that the call makes."""
+    queries: list[tuple[str, Any]] = []
+    database = stores.database
+    assert database is not None
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        queries.append((statement, parameters))
+
+    engines = (database.reads, database.writes, database.hints)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    use(stores)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
+    lines: list[str] = []
+    with database.reads.connect() as connection:
+        for statement, parameters in queries:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                lines += [row.detail for row in rows]
+    return lines
+
+
+def assert_quick(lines: list[str]) -> None:
+    assert lines
+    for line in lines:
+        assert "TEMP B-TREE" not in line, lines
+        assert not line.startswith("SCAN") or "USING" in line or "CONSTANT" in line, lines
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({}, "jobs_newest"),
+        ({"status": JobStatus.FAILED}, "jobs_newest_of_status (status=? AND (created_at,id)<(?,?))"),
+        ({"model": "flux"}, "jobs_newest_of_model (model=? AND (created_at,id)<(?,?))"),
+        ({"client": "ann"}, "jobs_newest_of_client (client=? AND (created_at,id)<(?,?))"),
+        ({"client": "ann", "model": "flux", "status": JobStatus.FAILED}, "jobs_newest_of_"),
+    ],
+)
+def test_pages_of_jobs(sql_stores: Stores, filters: dict[str, Any], index: str) -> None:
+    lines = plan(sql_stores, lambda stores: stores.jobs.page(limit=20, cursor=CURSOR, **filters))
+    assert_quick(lines)
+    assert f"USING INDEX {index}" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (MediaQuery(), "media_newest"),
+        (MediaQuery(words=("cat", "red")), "media_newest"),
+        (MediaQuery(model="flux"), "media_newest_of_model (model=? AND (created_at,id)<(?,?))"),
+        (MediaQuery(media_type="video"), "media_newest_of_type (media_type=? AND (created_at,id)<(?,?))"),
+        (MediaQuery(favorite=True), "media_newest_favorite (favorite=? AND (created_at,id)<(?,?))"),
+        (MediaQuery(client="ann"), "media_newest_of_client (client=? AND (created_at,id)<(?,?))"),
+    ],
+)
+def test_pages_of_the_gallery(sql_stores: Stores, query: MediaQuery, index: str) -> None:
+    lines = plan(sql_stores, lambda stores: stores.media.page(query, limit=20, cursor=CURSOR))
+    assert_quick(lines)
+    assert f"USING INDEX {index}" in lines[0]
+
+
+def test_the_jobs_that_wait_are_read_in_order(sql_stores: Stores) -> None:
+    sql_stores.jobs.add(job("a"), max_pending=1)
+    lines = plan(sql_stores, lambda stores: stores.jobs.waiting(per_model=5))
+    assert_quick(lines)
+    assert "USING INDEX jobs_in_order_of_model (status=? AND model=?)" in lines[1]
+
+
+def test_a_place_in_the_queue_is_counted_in_an_index(sql_stores: Stores) -> None:
+    lines = plan(sql_stores, lambda stores: stores.jobs.queue_position(job("a")))
+    assert_quick(lines)
+    assert sum("USING COVERING INDEX jobs_in_order (status=? AND priority" in line for line in lines) == 2
+
+
+def _submit(stores: Stores) -> None:
+    stores.jobs.add(replace(job("a"), idempotency_key="k"), max_pending=9)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        _submit,
+        lambda stores: stores.jobs.get(JobId("a")),
+        lambda stores: stores.jobs.claim(JobId("a"), owner="me", now=NOON, lease_until=LATER),
+        lambda stores: stores.jobs.renew(owner="me", lease_until=LATER),
+        lambda stores: stores.jobs.cancel_requests(owner="me"),
+        lambda stores: stores.jobs.clear(now=NOON),
+        lambda stores: stores.jobs.counts(),
+        lambda stores: stores.media.of_job("a"),
+    ],
+)
+def test_no_other_query_walks_the_table(sql_stores: Stores, use: Use) -> None:
+    assert_quick(plan(sql_stores, use))
