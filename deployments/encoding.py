@@ -21,6 +21,10 @@ from deployments.metadata import infotext
 ENCODER_THREADS = 4
 """Fixed: x264's output depends on it, and the machine's core count must not show in the file."""
 
+X264_OPTIONS = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
+"""Without mbtree, whose AVX-512 code reads memory it did not write at widths such as 64 and 832: the same
+frames then gave other bytes about once in a hundred times (x264 in the PyAV 18.1 wheels)."""
+
 BT709 = 1
 LIMITED_RANGE = 1
 """Code points of ITU-T H.273 and of FFmpeg's AVColorRange."""
@@ -62,8 +66,7 @@ def _write_frames(container: Any, frames: Iterable[Rgb], fps: int) -> None:
 
 
 def _add_stream(container: Any, *, width: int, height: int, fps: int) -> Any:
-    options = {"crf": "18", "preset": "veryfast"}
-    stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
+    stream = container.add_stream("libx264", rate=Fraction(fps), options=X264_OPTIONS)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     codec = stream.codec_context
     codec.thread_count = ENCODER_THREADS

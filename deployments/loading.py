@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import diffusers
+import torch
 import transformers
 from diffusers import GGUFQuantizationConfig
 
@@ -34,15 +35,24 @@ class Fetch(Protocol):
 
 
 def load_pipeline(recipe: Recipe, spec: ModelSpec, files: ModelFiles) -> Any:
-    """The model's pipeline in the host's memory. Whatever diffusers raises passes through."""
+    """The model's pipeline in the host's memory.
+
+    Raises ValueError for weights that are missing from a file and for unknown scheduler settings; whatever
+    diffusers raises passes through. Pickled weights are refused.
+    """
     quiet_libraries()
     components: dict[str, Any] = dict(recipe.absent_components(files.folder))
     if files.transformer is not None:
         components["transformer"] = load_transformer(recipe, spec, files.folder, files.transformer)
     # The concrete class: DiffusionPipeline drops the components of Wan that are passed to it.
     pipe = recipe.pipeline.from_pretrained(
-        files.folder, dtype=_dtypes(recipe, spec), local_files_only=True, **components
+        files.folder,
+        dtype=_dtypes(recipe, spec),
+        local_files_only=True,
+        use_safetensors=True,
+        **components,
     )
+    refuse_missing_weights(pipe)
     pipe.set_progress_bar_config(disable=True)
     if spec.scheduler:
         pipe.scheduler = reconfigured(pipe.scheduler, spec.scheduler)
@@ -58,7 +68,9 @@ def load_transformer(recipe: Recipe, spec: ModelSpec, folder: Path, source: Path
             single_file["quantization_config"] = GGUFQuantizationConfig(compute_dtype=dtype)
         return recipe.transformer.from_single_file(str(source), dtype=dtype, **single_file)
     subfolder = "transformer" if (source / "transformer").is_dir() else None
-    return recipe.transformer.from_pretrained(source, subfolder=subfolder, dtype=dtype, local_files_only=True)
+    return recipe.transformer.from_pretrained(
+        source, subfolder=subfolder, dtype=dtype, local_files_only=True, use_safetensors=True
+    )
 
 
 def reconfigured(scheduler: Any, settings: dict[str, Any]) -> Any:
@@ -67,6 +79,15 @@ def reconfigured(scheduler: Any, settings: dict[str, Any]) -> Any:
     if unknown := settings.keys() - inspect.signature(kind.__init__).parameters.keys():
         raise ValueError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
     return kind.from_config(scheduler.config, **settings)
+
+
+def refuse_missing_weights(pipe: Any) -> None:
+    """Raise ValueError if a file lacked some of its weights: diffusers only warns and leaves them empty."""
+    for component, module in pipe.components.items():
+        if isinstance(module, torch.nn.Module):
+            missing = [name for name, tensor in module.state_dict().items() if tensor.is_meta]
+            if missing:
+                raise ValueError(f"{component} lacks {len(missing)} of its weights, {missing[0]} first")
 
 
 def quiet_libraries() -> None:

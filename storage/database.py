@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
@@ -74,15 +74,16 @@ def open_database(url: str) -> Database:
     A SQLite file and its folder are made when missing.
 
     Raises:
-        DatabaseUrlUnusable: not the address of a SQLite file or a database server.
+        DatabaseUrlUnusable: not the address of a SQLite file or a database server, or not theirs.
         SchemaTooNew: a newer version has migrated the database already.
         DatabaseUnavailable: no connection.
     """
     address = _parse(url)
-    with _plain_errors():
-        if address.get_backend_name() == "sqlite":
-            return _open_sqlite(address)
-        return _open_server(address)
+    try:
+        with _plain_errors():
+            return _open_sqlite(address) if address.get_backend_name() == "sqlite" else _open_server(address)
+    except (DatabaseError, OSError) as error:
+        raise DatabaseUrlUnusable(f"The database cannot be used: {error}") from error
 
 
 def _parse(url: str) -> URL:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    text,
     types,
 )
 from sqlalchemy.dialects import postgresql
@@ -87,11 +86,11 @@ jobs = Table(
     Index("jobs_newest_of_status", "status", "created_at", "id"),
     Index("jobs_newest_of_model", "model", "created_at", "id"),
     Index("jobs_newest_of_client", "client", "created_at", "id"),
-    Index("jobs_in_order", "status", text("priority DESC"), "position"),
-    Index("jobs_in_order_of_model", "status", "model", text("priority DESC"), "position"),
     Index("jobs_position", "priority", "position"),
     Index("jobs_idempotency", "client", "idempotency_key", unique=True),
 )
+Index("jobs_in_order", jobs.c.status, jobs.c.priority.desc(), jobs.c.position)
+Index("jobs_in_order_of_model", jobs.c.status, jobs.c.model, jobs.c.priority.desc(), jobs.c.position)
 
 media = Table(
     "media",
@@ -116,7 +115,7 @@ media = Table(
     Index("media_newest_of_type", "media_type", "created_at", "id"),
     Index("media_newest_favorite", "favorite", "created_at", "id"),
     Index("media_newest_of_client", "client", "created_at", "id"),
-    Index("media_of_job", "job_id", "number"),
+    Index("media_of_job", "job_id", "number", "id"),
 )
 
 #: Facts about the whole queue: `paused`.

@@ -27,7 +27,7 @@ def poster_frame(data: bytes) -> bytes:
     try:
         with av.open(BytesIO(data), mode="r") as container:
             frame = next(container.decode(video=0))
-            return _small_webp(frame.to_image())
+            return _small_webp(Image.fromarray(frame.to_ndarray(format="rgb24")))
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise MediaUnreadable from error
 

@@ -52,7 +52,13 @@ def new_autoencoder() -> Any:
 
 
 def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
-    """Train, or finish training, the autoencoder in `folder`; it comes back with its latents normalised."""
+    """Train the autoencoder in `folder`, or finish training it; once finished it stays as it is.
+
+    It comes back with the factors that bring its latents to mean 0 and deviation 1.
+    """
+    finished = folder / "vae"
+    if finished.exists():
+        return AutoencoderKL.from_pretrained(finished).eval()
     torch.manual_seed(seed)
     vae = new_autoencoder()
     run = Run(
@@ -70,8 +76,9 @@ def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
             return f"PSNR {psnr(vae, held_out):.2f} dB"
 
     run.train(lambda: _loss(vae, run), report)
-    run.modules.load_state_dict({**run.modules.state_dict(), **run.averages})
+    run.settle()
     _normalise(vae, Random(seed))
+    vae.save_pretrained(finished)
     return vae.eval()
 
 

@@ -57,9 +57,7 @@ def train_flux(folder: Path, minutes: float, seed: int = 0) -> Path:
 def write_flux(folder: Path, vae: Any, run: Run, clip: Any, t5: Any) -> Path:
     """The averaged weights as a `FluxPipeline` folder."""
     modules = run.modules
-    with torch.no_grad():
-        for name, value in modules.named_parameters():
-            value.copy_(run.averages[name])
+    run.settle()
     share_rows_between_spellings(modules["text_encoder_2"], t5)
     pipeline = FluxPipeline(
         scheduler=scheduler(),

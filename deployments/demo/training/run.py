@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from deployments.demo.training.muon import Muon
 
 WARM_UP_STEPS = 50
-SAVE_SECONDS = 180.0
+SAVE_SECONDS = 120.0
 LOG_SECONDS = 30.0
 
 
 class Run:
     """Trains `modules` for `minutes` of processor time, counted over all interruptions.
 
-    Processor time, so that a busy machine costs patience and not quality. The learning rate warms up, stays level for `hold` of the time and then falls linearly to 1 %. The
-    state file has weights, averages, optimizer and random states; a new Run on it goes on where it was.
+    Processor time, so that a busy machine costs patience and not quality. The learning rate warms up,
+    stays level for `hold` of the time and then falls linearly to 1 %. The state file has weights,
+    averages, optimizer and random states; a new Run on it goes on where it was.
     """
 
     def __init__(
@@ -52,8 +53,8 @@ class Run:
         """Fraction of the time that is spent."""
         return min(1.0, self.elapsed / self.seconds)
 
-    def train(self, loss_of: Callable[[], Tensor], report: Callable[[], str] = str) -> None:
-        """Minimise `loss_of()` until the time is spent; `report` adds to each printed line."""
+    def train(self, loss_of: Callable[[], Tensor], report: Callable[[], str]) -> None:
+        """Minimise `loss_of()` until the time is spent; `report` ends each printed line."""
         saved = logged = self.elapsed
         while self.elapsed < self.seconds:
             begun = time.process_time()
@@ -61,7 +62,7 @@ class Run:
             self.elapsed += time.process_time() - begun
             if self.elapsed - logged > LOG_SECONDS:
                 logged = self.elapsed
-                print(f"{self.elapsed:6.0f} s, step {self.step}, loss {self.loss:.4f} {report()}", flush=True)
+                print(f"{self.elapsed:6.0f} s, step {self.step}, loss {self.loss:.4f}, {report()}", flush=True)
             if self.elapsed - saved > SAVE_SECONDS:
                 saved = self.elapsed
                 self.save()
@@ -91,6 +92,10 @@ class Run:
             yield
         finally:
             self._put(kept)
+
+    def settle(self) -> None:
+        """Leave the averaged weights in the modules: training is over."""
+        self._put(self.averages)
 
     def _descend(self, loss: Tensor) -> None:
         rate = self.learning_rate * min(1.0, (self.step + 1) / WARM_UP_STEPS)

@@ -83,4 +83,4 @@ def _create_media() -> None:
     op.create_index("media_newest_of_type", "media", ["media_type", "created_at", "id"])
     op.create_index("media_newest_favorite", "media", ["favorite", "created_at", "id"])
     op.create_index("media_newest_of_client", "media", ["client", "created_at", "id"])
-    op.create_index("media_of_job", "media", ["job_id", "number"])
+    op.create_index("media_of_job", "media", ["job_id", "number", "id"])

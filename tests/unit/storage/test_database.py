@@ -14,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from job_examples import LATER, NOON, job, media
+from job_examples import LATER, NOON, WORKER_DIED, job, media
 from sqlalchemy import Engine, create_engine, event, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
@@ -162,7 +162,7 @@ def test_every_query_can_be_written_for_postgresql(sql_stores: Stores) -> None:
 
 
 def _use_everything(stores: Stores) -> None:
-    jobs, error = stores.jobs, None
+    jobs = stores.jobs
     for name in "abc":
         added = jobs.add(job(name, idempotency_key=name), max_pending=9)
     jobs.queue_position(added)
@@ -177,9 +177,7 @@ def _use_everything(stores: Stores) -> None:
     jobs.complete(JobId("a"), owner="me", now=LATER, media=outputs, load_seconds=1, run_seconds=1)
     jobs.request_cancel(JobId("b"), now=NOON)
     jobs.finish_cancel(JobId("b"), owner="me", now=NOON)
-    from job_examples import WORKER_DIED as error
-
-    jobs.recover(owner="you", now=NOON, max_attempts=1, error=error, only_expired=True)
+    jobs.recover(owner="you", now=NOON, max_attempts=1, error=WORKER_DIED, only_expired=True)
     jobs.clear(now=NOON, client="ann")
     jobs.page(limit=1, cursor=jobs.page(limit=1).next_cursor, status=JobStatus.PENDING, model="flux")
     jobs.counts(since=NOON)

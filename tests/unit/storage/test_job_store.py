@@ -30,9 +30,7 @@ def claim(jobs: JobStore, name: str, owner: str = ME) -> Job | None:
 
 def complete(jobs: JobStore, name: str, owner: str = ME, *, outputs: int = 1) -> bool:
     made = tuple(media(f"{name}-{k}", job_id=name, image_number=k) for k in range(1, outputs + 1))
-    return jobs.complete(
-        JobId(name), owner=owner, now=LATER, media=made, load_seconds=1.0, run_seconds=3.0
-    )
+    return jobs.complete(JobId(name), owner=owner, now=LATER, media=made, load_seconds=1.0, run_seconds=3.0)
 
 
 def release(jobs: JobStore, name: str, owner: str = ME, max_attempts: int = 3) -> JobStatus | None:

@@ -8,7 +8,8 @@ from threading import Barrier
 from typing import TypeVar
 
 import pytest
-from job_examples import LATER, NOON, job
+from job_examples import LATER, NOON, WORKER_DIED, job
+from sqlalchemy.exc import StatementError
 
 from storage.errors import QueueFull
 from storage.group_commit import GroupCommit
@@ -43,8 +44,6 @@ def test_one_of_many_claims_wins(stores: Stores) -> None:
 
 
 def test_one_of_a_completion_and_a_failure_and_a_cancellation_wins(stores: Stores) -> None:
-    from job_examples import WORKER_DIED
-
     stores.jobs.add(job("a"), max_pending=9)
     stores.jobs.claim(JobId("a"), owner="me", now=NOON, lease_until=LATER)
     endings: list[Callable[[], bool]] = [
@@ -73,9 +72,7 @@ def test_the_queue_takes_exactly_as_many_as_it_may(stores: Stores) -> None:
 
 
 def test_a_request_sent_many_times_makes_one_job(stores: Stores) -> None:
-    added = at_once(
-        lambda number: stores.jobs.add(job(str(number), idempotency_key="k"), max_pending=9)
-    )
+    added = at_once(lambda number: stores.jobs.add(job(str(number), idempotency_key="k"), max_pending=9))
     assert len({each.id for each in added}) == 1
 
 
@@ -98,8 +95,7 @@ def test_one_job_that_cannot_be_written_does_not_fail_those_beside_it(sql_stores
         settings = {"odd": Unwritable()} if number % 2 else {}
         try:
             return bool(sql_stores.jobs.add(job(str(number), settings=settings), max_pending=99))
-        except Exception as error:
-            assert "Unwritable" in str(error)
+        except StatementError:
             return False
 
     assert at_once(add) == [True, False] * (THREADS // 2)

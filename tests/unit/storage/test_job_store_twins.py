@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import count
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from job_examples import NOON, WORKER_DIED, job, media
 from sqlalchemy import delete
 
 from storage import schema
 from storage.errors import StorageError
-from storage.jobs import Job, JobId, JobProgress, JobStatus, JobStore, Phase
+from storage.jobs import JobId, JobProgress, JobStatus, Phase
+from storage.media import MediaQuery
 from storage.stores import Stores, memory_stores
 
 LEGAL = {
@@ -29,7 +33,166 @@ LEGAL = {
     (JobStatus.PROCESSING, JobStatus.FAILED),
     (JobStatus.PROCESSING, JobStatus.CANCELLED),
 }
-names = st.sampled_from([JobId(name) for name in "abcdef"])
+NAMES = [JobId(name) for name in "abcde"]
+names = st.sampled_from(NAMES)
 owners = st.sampled_from(["me", "you"])
 clients = st.sampled_from([None, "ann"])
-"""
+
+
+class Twins(RuleBasedStateMachine):
+    def __init__(self, sql: Stores) -> None:
+        super().__init__()
+        self.sql = sql
+        self.memory = memory_stores()
+        self.seconds = count()
+        self.statuses: dict[JobId, JobStatus] = {}
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=next(self.seconds))
+
+    def both(self, ask: Callable[[Stores], object]) -> None:
+        assert answer(self.sql, ask) == answer(self.memory, ask)
+
+    @initialize()
+    def empty(self) -> None:
+        assert self.sql.database is not None
+        with self.sql.database.hint() as connection:
+            connection.execute(delete(schema.media))
+            connection.execute(delete(schema.jobs))
+
+    @rule(
+        name=names,
+        client=clients,
+        priority=st.integers(-1, 1),
+        key=st.sampled_from([None, None, "k"]),
+        request=st.sampled_from(["h", "g"]),
+        model=st.sampled_from(["flux", "sd35"]),
+    )
+    def add(
+        self, name: JobId, client: str | None, priority: int, key: str | None, request: str, model: str
+    ) -> None:
+        if name in self.statuses:
+            return
+        new = job(
+            name,
+            client=client,
+            priority=priority,
+            idempotency_key=key,
+            request_hash=request,
+            model=model,
+            created_at=self.now(),
+        )
+        self.both(lambda stores: stores.jobs.add(new, max_pending=4))
+
+    @rule(name=names, owner=owners)
+    def claim(self, name: JobId, owner: str) -> None:
+        now = self.now()
+        until = now + timedelta(seconds=5)
+        self.both(lambda stores: stores.jobs.claim(name, owner=owner, now=now, lease_until=until))
+
+    @rule(owner=owners)
+    def renew(self, owner: str) -> None:
+        until = self.now() + timedelta(seconds=5)
+        self.both(lambda stores: stores.jobs.renew(owner=owner, lease_until=until))
+
+    @rule(name=names, owner=owners, step=st.integers(1, 9))
+    def progress(self, name: JobId, owner: str, step: int) -> None:
+        progress = JobProgress(phase=Phase.GENERATING, step=step, total_steps=9)
+        self.both(lambda stores: stores.jobs.record_progress(name, owner=owner, progress=progress))
+
+    @rule(name=names, owner=owners, outputs=st.integers(0, 2))
+    def complete(self, name: JobId, owner: str, outputs: int) -> None:
+        now = self.now()
+        made = tuple(media(f"{name}{k}", job_id=name, image_number=k + 1) for k in range(outputs))
+        self.both(
+            lambda stores: stores.jobs.complete(
+                name, owner=owner, now=now, media=made, load_seconds=0.5, run_seconds=2.0
+            )
+        )
+
+    @rule(name=names, owner=owners)
+    def fail(self, name: JobId, owner: str) -> None:
+        now = self.now()
+        self.both(lambda stores: stores.jobs.fail(name, owner=owner, now=now, error=WORKER_DIED))
+
+    @rule(name=names, owner=owners)
+    def release(self, name: JobId, owner: str) -> None:
+        now = self.now()
+        self.both(
+            lambda stores: stores.jobs.release(name, owner=owner, now=now, max_attempts=2, error=WORKER_DIED)
+        )
+
+    @rule(owner=owners, only_expired=st.booleans())
+    def recover(self, owner: str, only_expired: bool) -> None:
+        now = self.now()
+        self.both(
+            lambda stores: stores.jobs.recover(
+                owner=owner, now=now, max_attempts=2, error=WORKER_DIED, only_expired=only_expired
+            )
+        )
+
+    @rule(name=names)
+    def request_cancel(self, name: JobId) -> None:
+        now = self.now()
+        self.both(lambda stores: stores.jobs.request_cancel(name, now=now))
+
+    @rule(name=names, owner=owners)
+    def finish_cancel(self, name: JobId, owner: str) -> None:
+        now = self.now()
+        self.both(lambda stores: stores.jobs.finish_cancel(name, owner=owner, now=now))
+
+    @rule(name=names, before=st.none() | names)
+    def move(self, name: JobId, before: JobId | None) -> None:
+        self.both(lambda stores: stores.jobs.move(name, before=before))
+
+    @rule(client=clients)
+    def clear(self, client: str | None) -> None:
+        now = self.now()
+        self.both(lambda stores: stores.jobs.clear(now=now, client=client))
+
+    @rule(name=names)
+    def delete(self, name: JobId) -> None:
+        self.both(lambda stores: stores.jobs.delete(name))
+        if self.memory.jobs.get(name) is None:
+            self.statuses.pop(name, None)
+
+    @invariant()
+    def alike(self) -> None:
+        self.both(lambda stores: stores.jobs.page(limit=99))
+        self.both(lambda stores: stores.jobs.waiting(per_model=1))
+        self.both(lambda stores: stores.media.page(MediaQuery(), limit=99))
+        self.both(lambda stores: stores.jobs.cancel_requests(owner="me"))
+
+    @invariant()
+    def only_legal_transitions(self) -> None:
+        for found in self.sql.jobs.page(limit=99).jobs:
+            before = self.statuses.get(found.id)
+            assert before is found.status or (before, found.status) in LEGAL
+            self.statuses[found.id] = found.status
+
+    @invariant()
+    def running_order_is_queue_position(self) -> None:
+        waiting = self.sql.jobs.waiting(per_model=99)
+        found = [self.sql.jobs.get(each.id) for each in waiting]
+        ranks = [self.sql.jobs.queue_position(each) for each in found if each is not None]
+        assert ranks == list(range(1, len(waiting) + 1))
+
+
+def answer(stores: Stores, ask: Callable[[Stores], object]) -> object:
+    try:
+        return ask(stores)
+    except StorageError as error:
+        return type(error)
+
+
+def test_the_stores_cannot_be_told_apart(sql_stores: Stores) -> None:
+    run_state_machine_as_test(
+        lambda: Twins(sql_stores),
+        settings=settings(
+            max_examples=10,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

