@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from configs.models import FamilyName, ModelSpec
+from configs.models import FamilyName, LocalSource, ModelSpec
 from deployments.artifacts import finish
 from deployments.contract import Event, GenerationRequest, Loading, Progress, Saving
 from deployments.errors import BrokenWeights, GenerationError, GenerationFailed, OutOfMemory
@@ -212,9 +212,14 @@ def as_generation_error(error: Exception, spec: ModelSpec, *, loaded: bool) -> G
         hint = f"Ask for {size}, or set `memory: offload` for {spec.name} in the model registry."
         return OutOfMemory(f"Not enough memory for this request on {spec.name}.", hint=hint)
     if not loaded:
-        hint = f"Delete the files of {spec.repo} and download them again: cyberimage pull {spec.name}"
-        return BrokenWeights(f"The files of {spec.name} cannot be loaded. {reason}", hint=hint)
+        return BrokenWeights(f"The files of {spec.name} cannot be loaded. {reason}", hint=_repair_hint(spec))
     return GenerationFailed(f"{spec.name} failed. {reason}")
+
+
+def _repair_hint(spec: ModelSpec) -> str:
+    if isinstance(spec.source, LocalSource):
+        return f"Check the folder {spec.repo}."
+    return f"Delete the files of {spec.repo} and download them again: cyberimage pull {spec.name}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -34,8 +34,8 @@ def fit_size(
     each rounded down to the multiple. The area is exceeded only if `multiple` squared exceeds it.
     """
     longest = _floor(min(max_side or max_area, max_area // multiple), multiple)
-    fitted_height = min(_floor(round(math.sqrt(max_area * height / width)), multiple), longest)
-    fitted_width = min(_floor(round(math.sqrt(max_area * width / height)), multiple), longest)
+    fitted_height = min(_floor(math.isqrt(max_area * height // width), multiple), longest)
+    fitted_width = min(_floor(math.isqrt(max_area * width // height), multiple), longest)
     return fitted_width, fitted_height
 
 

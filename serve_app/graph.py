@@ -46,6 +46,9 @@ FROM_ZERO = {
     "downscale_delay_s": 0,
     "downscale_to_zero_delay_s": 0,
     "look_back_period_s": 0.5,
+    # How often a replica reports to the policy. Deprecated in Ray 2.60 in favour of an environment
+    # variable that its replicas do not read yet (they would report every 10 s).
+    "metrics_interval_s": 0.25,
     "aggregation_function": "max",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -40,6 +40,7 @@ from storage.rows import error_values, job_from_row, job_values, progress_values
 from storage.schema import jobs as table
 from storage.schema import state
 from storage.sql_media import delete_media_of_job, insert_media
+from storage.sql_places import last_position, lock_queue, pending_place, position_before
 
 _ONE = select(table).where(table.c.id == bindparam("job_id"))
 _SUBMITTED_BEFORE = select(table).where(
@@ -48,14 +49,7 @@ _SUBMITTED_BEFORE = select(table).where(
 _IS_PENDING = table.c.status == JobStatus.PENDING.value
 _IS_PROCESSING = table.c.status == JobStatus.PROCESSING.value
 _PENDING_COUNT = select(func.count()).select_from(table).where(_IS_PENDING)
-_LAST_POSITION = select(func.max(table.c.position)).where(table.c.priority == bindparam("of_priority"))
-_PLACE = select(table.c.priority, table.c.position).where(table.c.id == bindparam("job_id"), _IS_PENDING)
 _PAUSED = select(state.c.value).where(state.c.key == "paused")
-
-
-class _Place(NamedTuple):
-    priority: int
-    position: float
 
 
 def _ahead_query() -> Select[int]:
@@ -223,17 +217,17 @@ class SqlJobStore:
 
     def move(self, job_id: JobId, *, before: JobId | None) -> bool:
         with self._database.write() as connection:
-            _lock_queue(connection)
-            job = _pending_place(connection, job_id)
-            target = job if before is None else _pending_place(connection, before)
+            lock_queue(connection)
+            job = pending_place(connection, job_id)
+            target = job if before is None else pending_place(connection, before)
             if job is None or target is None:
                 return False
             if before == job_id:
                 return True
             if before is None:
-                position = positions.after(_last_position(connection, job.priority))
+                position = positions.after(last_position(connection, job.priority))
             else:
-                position = _position_before(connection, before)
+                position = position_before(connection, before)
             change = update(table).where(table.c.id == job_id, _IS_PENDING)
             moved = connection.execute(change.values(priority=target.priority, position=position))
             return moved.rowcount == 1
@@ -296,7 +290,7 @@ class SqlJobStore:
 
     def _add_all(self, additions: Sequence[tuple[Job, int]]) -> list[Job | StorageError]:
         with self._database.write() as connection:
-            _lock_queue(connection)
+            lock_queue(connection)
             return [_add(connection, job, max_pending) for job, max_pending in additions]
 
     def _change(self, change: Update) -> int:
@@ -339,18 +333,13 @@ def _release(*, now: datetime, max_attempts: int, error: JobError) -> Update:
     )
 
 
-def _lock_queue(connection: Connection) -> None:
-    """Make the transactions that give out places take turns. SQLite's writers do so anyway."""
-    connection.execute(_PAUSED.with_for_update())
-
-
 def _add(connection: Connection, job: Job, max_pending: int) -> Job | StorageError:
     """The job as it stands in the table, or why it is refused."""
     if (earlier := _submitted_before(connection, job)) is not None:
         return earlier if earlier.request_hash == job.request_hash else IdempotencyConflict()
     if (connection.scalar(_PENDING_COUNT) or 0) >= max_pending:
         return QueueFull()
-    placed = replace(job, position=positions.after(_last_position(connection, job.priority)))
+    placed = replace(job, position=positions.after(last_position(connection, job.priority)))
     connection.execute(insert(table), job_values(placed))
     return placed
 
@@ -361,42 +350,6 @@ def _submitted_before(connection: Connection, job: Job) -> Job | None:
     key = {"of_client": job.client or "", "key": job.idempotency_key}
     row = connection.execute(_SUBMITTED_BEFORE, key).one_or_none()
     return None if row is None else _job(row)
-
-
-def _last_position(connection: Connection, priority: int) -> float | None:
-    # Over jobs of every status: a place is never given out twice, so a released job ties with none.
-    last: float | None = connection.scalar(_LAST_POSITION, {"of_priority": priority})
-    return last
-
-
-def _pending_place(connection: Connection, job_id: JobId) -> _Place | None:
-    row = connection.execute(_PLACE, {"job_id": job_id}).one_or_none()
-    return None if row is None else _Place(*row)
-
-
-def _position_before(connection: Connection, job_id: JobId) -> float:
-    target = _pending_place(connection, job_id)
-    assert target is not None
-    earlier = _LAST_POSITION.where(table.c.position < target.position)
-    low: float | None = connection.scalar(earlier, {"of_priority": target.priority})
-    position = positions.between(low, target.position)
-    if position is not None:
-        return position
-    _renumber(connection, target.priority)
-    return _position_before(connection, job_id)
-
-
-def _renumber(connection: Connection, priority: int) -> None:
-    """Give the unfinished jobs of a priority new places, a whole number apart, behind all others."""
-    unfinished = or_(_IS_PENDING, _IS_PROCESSING)
-    query = select(table.c.id).where(table.c.priority == priority, unfinished).order_by(table.c.position)
-    start = positions.after(_last_position(connection, priority))
-    moves = [
-        {"job_id": job_id, "place": start + index}
-        for index, job_id in enumerate(connection.scalars(query).all())
-    ]
-    change = update(table).where(table.c.id == bindparam("job_id")).values(position=bindparam("place"))
-    connection.execute(change, moves)
 
 
 def _waiting(row: Row[Any]) -> WaitingJob:

@@ -11,7 +11,16 @@ from typing import Any
 
 from PIL import Image
 
-from configs.models import FAMILY_TYPES, FamilyName, FloatRange, IntRange, Licence, Limits, LocalSource, ModelSpec
+from configs.models import (
+    FAMILY_TYPES,
+    FamilyName,
+    FloatRange,
+    IntRange,
+    Licence,
+    Limits,
+    LocalSource,
+    ModelSpec,
+)
 from deployments.contract import Artifact, Event, GenerationRequest, Generator
 
 

@@ -1,0 +1,331 @@
+"""The engine alone, on a pipeline made for the purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, suppress
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from deployments.contract import Artifact, GenerationRequest, Loading, Progress
+from deployments.engine import Family
+from deployments.errors import BrokenWeights, GenerationFailed, LicenceRequired, OutOfMemory
+from deployments.recipe import Recipe, encode_prompt
+from tests.generation import LocalFiles, artifacts_of, events_of, generation_request, model_spec, stop_after
+
+
+class Scheduler:
+    config: ClassVar[dict[str, Any]] = {}
+
+
+class Pipe:
+    """Paints a grey square; `at_step` is what a test wants to happen at each of its steps."""
+
+    at_step: ClassVar[Callable[[int], None]]
+    made: ClassVar[list[weakref.ref[Pipe]]]
+    fails_to_load: ClassVar[Exception | None]
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {}
+        self.scheduler = Scheduler()
+        self.calls: list[dict[str, Any]] = []
+        self.encoded: list[str] = []
+        self.hooks_freed = 0
+
+    @classmethod
+    def from_pretrained(cls, folder: Any, **options: Any) -> Pipe:
+        assert not any(ref() for ref in cls.made), "the model before is still in memory"
+        if cls.fails_to_load is not None:
+            raise cls.fails_to_load
+        pipe = cls()
+        cls.made.append(weakref.ref(pipe))
+        return pipe
+
+    def set_progress_bar_config(self, **options: Any) -> None: ...
+
+    def maybe_free_model_hooks(self) -> None:
+        self.hooks_freed += 1
+
+    def encode_prompt(self, prompt: str) -> tuple[torch.Tensor]:
+        self.encoded.append(prompt)
+        return (torch.zeros(1),)
+
+    def __call__(self, **call: Any) -> tuple[torch.Tensor]:
+        self.calls.append(call)
+        latents = torch.zeros(4)
+        for step in range(call["num_inference_steps"]):
+            type(self).at_step(step)
+            call["callback_on_step_end"](self, step, latents, {})
+        return (torch.full((1, 3, 16, 16), call["generator"].initial_seed() / 255),)
+
+
+class PaintGrey(Recipe):
+    pipeline = Pipe
+    transformer = None
+
+    def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        return encode_prompt(pipe, ("prompt_embeds",), request, prompt=request.prompt)
+
+    def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
+        return {"num_inference_steps": request.num_inference_steps}
+
+
+class Grey(Family):
+    recipes: ClassVar[Any] = {"flux": PaintGrey()}
+
+    @property
+    def pipe(self) -> Pipe:
+        assert self._loaded is not None
+        return self._loaded.pipe
+
+
+def fetch_nothing(spec: Any, *, progress: Any) -> LocalFiles:
+    return LocalFiles(folder="nowhere")
+
+
+JOB = generation_request(model_spec("flux"))
+LONG = generation_request(model_spec("flux"), num_inference_steps=10_000)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_pipe() -> None:
+    Pipe.at_step = staticmethod(lambda step: None)
+    Pipe.made, Pipe.fails_to_load = [], None
+
+
+@pytest.fixture
+def family() -> Iterator[Grey]:
+    family = Grey(fetch=fetch_nothing)
+    yield family
+    family.close()
+
+
+def raising(error: Exception) -> Callable[[int], None]:
+    def at_step(step: int) -> None:
+        raise error
+
+    return staticmethod(at_step)
+
+
+async def test_the_prompt_is_encoded_once_and_each_output_has_its_seed(family):
+    await events_of(family, generation_request(JOB.model, num_outputs=3))
+    assert family.pipe.encoded == ["a red circle"]
+    assert [call["generator"].initial_seed() for call in family.pipe.calls] == [7, 8, 9]
+
+
+async def test_an_output_is_handed_over_before_the_next_one_begins(family):
+    events = await events_of(family, generation_request(JOB.model, num_outputs=2))
+    kinds = [type(event) for event in events]
+    assert kinds.index(Artifact) < kinds.index(Progress, kinds.index(Artifact))
+
+
+async def test_only_the_first_request_loads(family):
+    assert family.loaded_model is None
+    first, second = await events_of(family, JOB), await events_of(family, JOB)
+    assert any(isinstance(event, Loading) for event in first)
+    assert not any(isinstance(event, Loading) for event in second)
+    assert family.loaded_model == "tiny-flux"
+
+
+async def test_another_model_is_loaded_after_the_first_is_gone(family):
+    await events_of(family, JOB)
+    await events_of(family, generation_request(model_spec("flux", name="other")))
+    assert family.loaded_model == "other"
+    assert len(Pipe.made) == 2
+
+
+async def test_a_changed_spec_is_another_model(family):
+    await events_of(family, JOB)
+    await events_of(family, generation_request(model_spec("flux", memory="full")))
+    assert len(Pipe.made) == 2
+
+
+async def test_unloading_frees_the_model(family):
+    await events_of(family, JOB)
+    await family.unload()
+    assert family.loaded_model is None
+    assert Pipe.made[0]() is None
+
+
+async def test_closing_the_stream_ends_the_run_within_a_step(family):
+    await events_of(family, JOB)
+    steps: list[int] = []
+    Pipe.at_step = staticmethod(steps.append)
+    async with aclosing(family.generate(LONG)) as events:
+        async for event in events:
+            if isinstance(event, Progress) and event.step == 3:
+                break
+        begun = len(steps)
+    assert len(steps) < LONG.num_inference_steps
+    ended = len(steps)
+    await asyncio.sleep(0.05)
+    assert len(steps) == ended
+    assert begun >= 3
+    assert family.pipe.hooks_freed == 1
+
+
+async def test_the_step_after_the_caller_has_gone_is_the_last(family):
+    step_may_end, steps = threading.Event(), []
+    Pipe.at_step = staticmethod(lambda step: (steps.append(step), step == 2 and step_may_end.wait(5)))
+    task = asyncio.create_task(events_of(family, LONG))
+    while len(steps) < 3:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.sleep(0)
+    step_may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert steps == [0, 1, 2]
+
+
+async def test_a_request_stopped_while_it_waits_never_runs(family):
+    step_may_end = threading.Event()
+    Pipe.at_step = staticmethod(lambda step: step_may_end.wait(5))
+    first = asyncio.create_task(events_of(family, JOB))
+    second = asyncio.create_task(events_of(family, generation_request(JOB.model, prompt="never")))
+    await asyncio.sleep(0.02)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(second, 1)
+    step_may_end.set()
+    await first
+    assert family.pipe.encoded == ["a red circle"]
+
+
+async def test_requests_at_the_same_time_run_one_after_another(family):
+    running: list[bool] = []
+
+    def alone(step: int) -> None:
+        assert not running
+        running.append(True)
+        running.clear()
+
+    Pipe.at_step = staticmethod(alone)
+    results = await asyncio.gather(*(artifacts_of(family, JOB) for _ in range(5)))
+    assert len({artifact.data for (artifact,) in results}) == 1
+
+
+async def test_the_event_loop_goes_on_while_the_pipeline_works(family):
+    step_may_end = threading.Event()
+    Pipe.at_step = staticmethod(lambda step: step_may_end.wait(5))
+    task = asyncio.create_task(events_of(family, JOB))
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+    step_may_end.set()
+    assert await task
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
+    ids=["accelerator", "host", "cpu-allocator", "cublas"],
+)
+async def test_full_memory_fails_that_job_alone(family, error):
+    Pipe.at_step = raising(error)
+    with pytest.raises(OutOfMemory) as raised:
+        await events_of(family, JOB)
+    assert "memory: offload" in raised.value.hint
+    Pipe.at_step = staticmethod(lambda step: None)
+    assert len(await artifacts_of(family, JOB)) == 1
+    assert family.pipe.hooks_freed == 1
+
+
+async def test_what_the_pipeline_says_reaches_the_person(family, caplog):
+    Pipe.at_step = raising(ValueError("height must be divisible by 16"))
+    with pytest.raises(GenerationFailed, match="height must be divisible by 16"):
+        await events_of(family, JOB)
+    assert "Traceback" in caplog.text
+    assert "job job" in caplog.text
+    assert family.healthy
+
+
+async def test_a_failed_job_keeps_no_tensor_alive(family):
+    tensors: list[weakref.ref[torch.Tensor]] = []
+
+    def fill(step: int) -> None:
+        big = torch.zeros(1000)
+        tensors.append(weakref.ref(big))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    Pipe.at_step = staticmethod(fill)
+    gc.disable()
+    try:
+        with pytest.raises(OutOfMemory) as raised:
+            await events_of(family, JOB)
+        assert raised.value.__context__ is raised.value.__cause__ is None
+        assert tensors[0]() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_broken_accelerator_shows_in_the_familys_health(family):
+    Pipe.at_step = raising(torch.AcceleratorError("CUDA error: device-side assert triggered"))
+    with pytest.raises(GenerationFailed):
+        await events_of(family, JOB)
+    assert not family.healthy
+
+
+async def test_weights_that_cannot_be_loaded_are_named_and_may_be_tried_again(family):
+    Pipe.fails_to_load = OSError("no file named model.safetensors")
+    with pytest.raises(BrokenWeights, match=r"tiny-flux.*no file named model\.safetensors"):
+        await events_of(family, JOB)
+    assert family.loaded_model is None
+    Pipe.fails_to_load = None
+    assert len(await artifacts_of(family, JOB)) == 1
+
+
+async def test_full_memory_while_loading_is_not_taken_for_broken_weights(family):
+    Pipe.fails_to_load = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(OutOfMemory):
+        await events_of(family, JOB)
+
+
+async def test_a_download_reports_how_far_it_is():
+    def fetch(spec: Any, *, progress: Any) -> LocalFiles:
+        progress("Downloading tiny-flux", 0.5)
+        return fetch_nothing(spec, progress=progress)
+
+    family = Grey(fetch=fetch)
+    events = await events_of(family, JOB)
+    assert events[0] == Loading(message="Downloading tiny-flux", fraction=0.5)
+    family.close()
+
+
+async def test_what_the_download_says_passes_through():
+    def fetch(spec: Any, *, progress: Any) -> LocalFiles:
+        raise LicenceRequired("Accept the licence", hint="https://example.org")
+
+    family = Grey(fetch=fetch)
+    with pytest.raises(LicenceRequired, match="Accept the licence") as raised:
+        await events_of(family, JOB)
+    assert raised.value.hint == "https://example.org"
+    family.close()
+
+
+async def test_a_download_ends_when_its_caller_has_gone():
+    ended = threading.Event()
+
+    def fetch(spec: Any, *, progress: Any) -> LocalFiles:
+        try:
+            while True:
+                progress("Downloading", None)
+                threading.Event().wait(0.001)
+        finally:
+            ended.set()
+
+    family = Grey(fetch=fetch)
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait_for(stop_after(family, JOB, Loading), 1)
+    assert ended.is_set()
+    family.close()
