@@ -25,7 +25,7 @@ from configs.models import (
     Source,
 )
 
-_VARIABLE = re.compile(r"MODEL_([A-Za-z0-9]+)")
+_VARIABLE = re.compile(r"MODEL_(\d+|T2V|I2V)")
 _HUB_FILE = re.compile(
     r"https?://[^/]+/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)"
 )

@@ -61,7 +61,6 @@ class _Gpus:
     deployments: Mapping[str, Deployment]
     free: float
     started: Counter[str] = field(default_factory=Counter)
-    loaded: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def admits(self, job: Waiting) -> bool:
         """Whether one more job of that deployment fits. Idle replicas of others can always be evicted."""
@@ -74,7 +73,7 @@ class _Gpus:
         target = self.deployments[job.deployment]
         if target.idle <= self.started[job.deployment]:
             return 0
-        return 2 if job.model in self.loaded.get(target.name, target.loaded) else 1
+        return 2 if job.model in target.loaded else 1
 
     def start(self, job: Waiting) -> None:
         self.free -= self.deployments[job.deployment].share
@@ -92,14 +91,17 @@ def plan(
     """Choose the jobs that start now on `capacity` GPUs.
 
     The first in line starts as soon as its share is free. Until it has been first for
-    `max_overtake_s` seconds, jobs of the same priority may start before it if a replica that is
-    already up waits for them; after that, nothing starts that could delay it.
+    `max_overtake_s` seconds, jobs of the same priority may start before it: those that a replica
+    which is already up waits for, and those that fit where the first does not. After that, nothing
+    starts that could delay it.
 
     Never admits more than the capacity, never more jobs than a deployment may have replicas, and
-    counts only busy replicas: idle ones give way.
+    counts only busy replicas: idle ones give way. A job whose share exceeds the whole capacity
+    stays out of the line; it waits for a larger cluster and holds nobody up.
     """
-    line = sorted(waiting, key=lambda job: (-job.priority, job.position, job.id))
     by_name = {deployment.name: deployment for deployment in deployments}
+    possible = (job for job in waiting if by_name[job.deployment].share <= capacity + EPSILON)
+    line = sorted(possible, key=lambda job: (-job.priority, job.position, job.id))
     busy = sum(deployment.share * deployment.running for deployment in by_name.values())
     gpus = _Gpus(deployments=by_name, free=capacity - busy)
     starts: list[str] = []
@@ -122,7 +124,7 @@ def _next(line: list[Waiting], gpus: _Gpus, patience: float) -> Waiting | None:
         return first if gpus.admits(first) else _beside(line, gpus)
     peers = [job for job in line if job.priority == first.priority and gpus.admits(job)]
     if not peers:
-        return None
+        return _beside(line, gpus)
     warmest = max(gpus.warmth(job) for job in peers)
     if warmest == 0 and first in peers:
         return first

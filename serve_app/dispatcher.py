@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -121,7 +122,7 @@ class Dispatcher:
     # -- the loop
 
     async def run(self) -> None:
-        """Recover what an earlier dispatcher left, then dispatch until cancelled."""
+        """Recover what an earlier dispatcher left, then dispatch until cancelled; running jobs end, too."""
         await self._recover()
         keeper = asyncio.create_task(self._keep_leases())
         try:
@@ -129,21 +130,22 @@ class Dispatcher:
                 await self._look()
                 await self._sleep()
         finally:
-            keeper.cancel()
+            for task in (keeper, *self._releases):
+                task.cancel()
+            await asyncio.gather(*(run.abandon() for run in list(self._runs.values())))
 
     async def _look(self) -> None:
         self._woken.clear()
         try:
+            await self._honour_cancels()
             await self._dispatch()
         except Exception:
             log.exception("dispatch")
 
     async def _sleep(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_LOOK_S):
                 await self._woken.wait()
-        except TimeoutError:
-            await self._honour_cancels()
 
     async def _recover(self) -> None:
         desk = self._desk
@@ -262,7 +264,9 @@ class Dispatcher:
         self._last_used[deployment] = time.monotonic()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job %s: its end was not recorded", job.id, exc_info=error)
-            self._releases.add(asyncio.create_task(self._release_later(job)))
+            release = asyncio.create_task(self._release_later(job))
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
         self.wake()
 
     async def _release_later(self, job: Job) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import assert_never, cast
 
 from configs.models import ModelSpec
 from deployments.contract import Artifact, Event, GenerationRequest, Loading, Progress, Saving
@@ -67,6 +68,8 @@ class JobRun:
         self._media: list[Media] = []
         self._begun = time.monotonic()
         self._first_step: float | None = None
+        self._generating = False
+        self._stopped = False
         self._cancelled = False
         self._task: asyncio.Task[None] | None = None
 
@@ -75,10 +78,21 @@ class JobRun:
         return self._task
 
     def cancel(self) -> None:
-        """End the run at the next step and record the job as cancelled."""
+        """End the run at the next step and record the job as cancelled. Further calls change nothing."""
         self._cancelled = True
+        self._stop()
+
+    async def abandon(self) -> None:
+        """End the run at the next step and record nothing: the next dispatcher takes the job back."""
+        self._stop()
         if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _stop(self) -> None:
+        # Never while the end is being recorded: the row and the files would part ways.
+        if self._task is not None and self._generating and not self._stopped:
             self._task.cancel()
+        self._stopped = True
 
     async def execute(self) -> None:
         try:
@@ -87,6 +101,7 @@ class JobRun:
             await self._complete()
         except asyncio.CancelledError:
             if not self._cancelled:
+                await self._discard()
                 raise
             await self._end_cancelled()
         except WorkerDied as death:
@@ -102,8 +117,16 @@ class JobRun:
     async def _generate(self) -> None:
         request = await self._request()
         self._say(Phase.PREPARING, "Waiting for a worker")
-        async for event in self._client.generate(request):
-            await self._take(event)
+        events = cast(AsyncGenerator[Event, None], self._client.generate(request))
+        self._generating = True
+        try:
+            if self._stopped:
+                raise asyncio.CancelledError
+            async with aclosing(events):
+                async for event in events:
+                    await self._take(event)
+        finally:
+            self._generating = False
 
     async def _request(self) -> GenerationRequest:
         source_id = self.job.settings.get("source_image_id")
@@ -128,25 +151,39 @@ class JobRun:
             case Progress(step=step, total_steps=total):
                 self._first_step = self._first_step or time.monotonic()
                 self._say(Phase.GENERATING, f"Step {step} of {total}", step, total)
-            case Saving():
-                self._say(Phase.SAVING, "Saving", self._steps, self._steps)
+            case Saving(output=output):
+                steps, outputs = self._steps
+                self._say(Phase.SAVING, "Saving", (output + 1) * steps, outputs * steps)
             case Artifact():
-                self._media.append(await self._desk.blocking(self._store, event))
+                await self._keep(event)
             case _:
                 assert_never(event)
 
     @property
-    def _steps(self) -> int:
-        return int(self.job.settings["num_inference_steps"]) * int(self.job.settings.get("num_images", 1))
+    def _steps(self) -> tuple[int, int]:
+        """Steps of an output, and the number of outputs."""
+        return int(self.job.settings["num_inference_steps"]), int(self.job.settings.get("num_images", 1))
+
+    async def _keep(self, artifact: Artifact) -> None:
+        """Store an output. A cancel waits until its files are there, so that they can be removed."""
+        storing = asyncio.create_task(self._desk.blocking(self._store, artifact))
+        try:
+            await asyncio.shield(storing)
+        finally:
+            self._media.append(await storing)
 
     def _store(self, artifact: Artifact) -> Media:
         """Write the output's file and thumbnail; its row is written with the job's end."""
         created_at = self._desk.now()
         media_id = MediaId(str(uuid.uuid4()))
         files = self._desk.files
-        path = files.write(media_id, artifact.media_type, artifact.data, created_at)
         thumbnail = image_thumbnail if artifact.media_type == "image" else poster_frame
-        files.write_thumbnail(path, thumbnail(artifact.data))
+        path = files.write(media_id, artifact.media_type, artifact.data, created_at)
+        try:
+            files.write_thumbnail(path, thumbnail(artifact.data))
+        except BaseException:
+            files.delete(path)
+            raise
         return Media(
             id=media_id,
             job_id=self.job.id,

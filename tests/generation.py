@@ -38,7 +38,7 @@ def fetch_local(spec: ModelSpec, *, progress: Any) -> LocalFiles:
 
 def model_spec(family: FamilyName, folder: Path | str = "nowhere", **changes: Any) -> ModelSpec:
     is_video = FAMILY_TYPES[family] != "image"
-    size = IntRange(min=16, max=1024, default=64, multiple=16)
+    size = IntRange(min=16, max=1024, default=32, multiple=16)
     limits = Limits(
         steps=IntRange(min=1, max=50, default=2),
         guidance=FloatRange(min=0, max=20, default=4),
@@ -61,22 +61,22 @@ def model_spec(family: FamilyName, folder: Path | str = "nowhere", **changes: An
 
 
 def generation_request(model: ModelSpec, **changes: Any) -> GenerationRequest:
-    """A request for 64 x 64 pixels in 2 steps; a video of 9 frames at 8 per second."""
+    """A request for 32 x 32 pixels in 2 steps; a video of 9 frames at 8 per second."""
     values: dict[str, Any] = {
         "job_id": "job",
         "model": model,
         "prompt": "a red circle",
         "negative_prompt": "blurry",
         "seed": 7,
-        "width": 64,
-        "height": 64,
+        "width": 32,
+        "height": 32,
         "num_inference_steps": 2,
         "guidance_scale": 4.0,
     }
     if model.is_video:
         values |= {"num_frames": 9, "fps": 8}
     if model.type == "i2v":
-        values |= {"source_image": png(64, 64), "source_image_id": "picture"}
+        values |= {"source_image": png(32, 32), "source_image_id": "picture"}
     return GenerationRequest(**(values | changes))
 
 

@@ -29,6 +29,9 @@ def create_app(services: Services) -> FastAPI:
         summary="Text to image, text to video and image to video behind a durable queue.",
         dependencies=[Depends(authenticate)],
         lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
         max_body_size=MAX_JSON_BYTES,
         strict_content_type=False,
     )

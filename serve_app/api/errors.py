@@ -63,7 +63,13 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     storage_errors.InvalidCursor: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadRejected: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    storage_errors.MediaFileMissing: HTTPStatus.NOT_FOUND,
+    storage_errors.MediaUnreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    storage_errors.UnsafePath: HTTPStatus.INTERNAL_SERVER_ERROR,
     storage_errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    storage_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    storage_errors.DatabaseUrlUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    storage_errors.SchemaTooNew: HTTPStatus.SERVICE_UNAVAILABLE,
     storage_errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

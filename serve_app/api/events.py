@@ -67,7 +67,7 @@ class EventLog:
     def _number(self, event_id: str | None) -> int | None:
         """The number in an id of this process, if all events after it are still kept."""
         run, _, number = (event_id or "").partition("-")
-        if run != self._run or not number.isdecimal():
+        if run != self._run or not (number.isdecimal() and len(number) < 20):
             return None
         oldest = self._kept[0][0] if self._kept else 1
         return int(number) if oldest - 1 <= int(number) <= self._newest else None
@@ -82,7 +82,7 @@ class EventLog:
 
 
 @router.get("/api/events", response_class=StreamingResponse)
-async def events(
+def events(
     request: Request,
     services: Injected,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Query, Request, UploadFile
@@ -45,10 +46,7 @@ async def video(media_id: str, request: Request, services: Injected) -> Response
 async def thumbnail(media_id: str, request: Request, services: Injected) -> Response:
     """A small picture; of a clip, its first frame."""
     media = await _find(services, media_id)
-    try:
-        path = await services.blocking(services.files.thumbnail, media.file_path)
-    except FileNotFoundError:
-        raise NotFound(f"The file of {media_id} is missing") from None
+    path = await services.blocking(services.files.thumbnail, media.file_path)
     headers = {"ETag": f'"{media.id}-thumbnail"', "Cache-Control": IMMUTABLE}
     return _unless_cached(request, FileResponse(path, media_type="image/webp", headers=headers))
 
@@ -145,14 +143,14 @@ async def _set_favorite(services: Services, media_id: str, favorite: bool) -> di
 async def batch_download(body: DownloadBody, services: Injected) -> Response:
     """A zip of pictures and clips, streamed."""
     media = [await _find(services, media_id) for media_id in dict.fromkeys(body.ids)]
+    paths = await services.blocking(lambda: [_existing(services, item) for item in media])
     headers = {"Content-Disposition": 'attachment; filename="cyberimage.zip"'}
-    return StreamingResponse(_zip(services, media), media_type="application/zip", headers=headers)
+    return StreamingResponse(_zip(paths), media_type="application/zip", headers=headers)
 
 
-def _zip(services: Services, media: list[Media]) -> Iterator[bytes]:
+def _zip(paths: list[Path]) -> Iterator[bytes]:
     archive = ZipStream(sized=False)
-    for item in media:
-        path = services.files.path(item.file_path)
+    for path in paths:
         archive.add_path(path, arcname=path.name)
     yield from archive
 
@@ -167,16 +165,22 @@ async def _find(services: Services, media_id: str, kind: Kind | None = None) -> 
 
 
 def _file(request: Request, services: Services, media: Media) -> Response:
-    path = services.files.path(media.file_path)
-    if not path.is_file():
-        raise NotFound(f"The file of {media.id} is missing")
+    path = _existing(services, media)
     kind = "image/png" if media.media_type == "image" else "video/mp4"
     headers = {"ETag": f'"{media.id}"', "Cache-Control": IMMUTABLE}
     return _unless_cached(request, FileResponse(path, media_type=kind, headers=headers))
 
 
+def _existing(services: Services, media: Media) -> Path:
+    path = services.files.path(media.file_path)
+    if not path.is_file():
+        raise NotFound(f"The file of {media.id} is missing")
+    return path
+
+
 def _unless_cached(request: Request, response: FileResponse) -> Response:
     etag = response.headers["etag"]
-    if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in known or "*" in known:
         return Response(status_code=304, headers={"ETag": etag, "Cache-Control": IMMUTABLE})
     return response

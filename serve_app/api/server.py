@@ -1,4 +1,4 @@
-"""Routes about the server itself: health, metrics, and the way to the docs."""
+"""Routes about the server itself: health, metrics, and the docs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from serve_app.api.services import Injected
@@ -18,8 +19,20 @@ router = APIRouter(tags=["Server"])
 
 
 @router.get("/", include_in_schema=False)
-async def root(request: Request) -> RedirectResponse:
+def root(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
+
+
+# FastAPI's own routes for these two would be open to everyone, whatever the API keys.
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> HTMLResponse:
+    openapi_url = f"{request.scope.get('root_path', '')}/openapi.json"
+    return get_swagger_ui_html(openapi_url=openapi_url, title=request.app.title)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def openapi(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/health")

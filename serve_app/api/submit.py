@@ -110,7 +110,7 @@ async def _submit(services: Services, request: Request, key: str | None, body: B
     job = replace(
         job,
         client=client_of(request),
-        idempotency_key=key,
+        idempotency_key=key or None,
         request_hash=_hash(request.url.path, body) if key else None,
     )
     added = await services.blocking(services.jobs.add, job, max_pending=services.settings.max_pending)
@@ -126,5 +126,7 @@ def _hash(path: str, body: BaseModel) -> str:
 async def resubmit(services: Services, request: Request, job: Job) -> Job:
     """A new job with the settings and the seed of an ended one."""
     spec = choose_model(services.registry, job.model, job.type)
+    if (source_id := job.settings.get("source_image_id")) is not None:
+        await _check_source(services, source_id)
     again = _job(services, spec, job.prompt, job.negative_prompt, dict(job.settings))
     return await _submit(services, request, None, BaseModel(), again)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ import typer
 from configs.settings import Settings
 from serve_app.cli.errors import CommandError
 from serve_app.cli.options import DataDir, Models
+from serve_app.cli.render import print_error
+from serve_app.cli.submit import first_picture
 from serve_app.cli.surroundings import Surroundings, surroundings
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ def up(
         float | None, typer.Option("--gpus", help="How many GPUs to share.", show_default="those present")
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on serving in the background.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Make a first picture when the server is ready.")
+    ] = False,
 ) -> None:
     """Start the server, on a Ray of its own or on the cluster that RAY_ADDRESS names."""
     around = surroundings(context)
@@ -81,6 +87,16 @@ def _told_plainly() -> Iterator[None]:
         yield
     except ServerError as error:
         raise CommandError(str(error)) from error
+
+
+def _make_example(info: ServerInfo, settings: Settings, around: Surroundings) -> None:
+    """The server goes on without its first picture."""
+    around.err.print("making a first picture ...")
+    key = next((key.get_secret_value() for key in settings.api_keys), None)
+    try:
+        first_picture(around, info.url, key, Path(info.data_dir))
+    except CommandError as error:
+        print_error(error, around.err)
 
 
 def _announce(info: ServerInfo, settings: Settings, around: Surroundings, *, demo: bool) -> None:

@@ -21,6 +21,10 @@ from serve_app.cli.progress import watching
 from serve_app.cli.render import print_json
 from serve_app.cli.surroundings import Surroundings, surroundings
 
+#: Something that the demo models paint well, and any other model can.
+EXAMPLE_PROMPT = "a large red circle on a blue background"
+EXAMPLE_SEED = 1
+
 
 def _finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
@@ -137,6 +141,14 @@ def i2v(
         body = _body("video_model_id", name, "video_prompt", prompt, negative, settings)
         body["source_image_id"] = _source(client, image)
         _run(Task(kind="i2v", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
+
+
+def first_picture(around: Surroundings, url: str, api_key: str | None, out: Path) -> None:
+    """Make the example picture on the server at `url` and print its path."""
+    with around.connect(url, api_key) as client:
+        model = _model(client, "image", None)
+        body = _body("model_id", model, "prompt", EXAMPLE_PROMPT, None, {"seed": EXAMPLE_SEED})
+        _run(Task(kind="image", body=body, out=out, no_wait=False, as_json=False), client, around)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -171,11 +171,18 @@ async def test_closing_the_stream_ends_the_run_within_a_step(family):
 
 
 async def test_the_step_after_the_caller_has_gone_is_the_last(family):
-    step_may_end, steps = threading.Event(), []
-    Pipe.at_step = staticmethod(lambda step: (steps.append(step), step == 2 and step_may_end.wait(5)))
+    steps: list[int] = []
+    in_third_step, step_may_end = threading.Event(), threading.Event()
+
+    def at_step(step: int) -> None:
+        steps.append(step)
+        if step == 2:
+            in_third_step.set()
+            step_may_end.wait(5)
+
+    Pipe.at_step = staticmethod(at_step)
     task = asyncio.create_task(events_of(family, LONG))
-    while len(steps) < 3:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(in_third_step.wait, 5)
     task.cancel()
     await asyncio.sleep(0)
     step_may_end.set()
