@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dotenv import dotenv_values
@@ -138,9 +139,18 @@ def _template(entry: EnvEntry, known: list[ModelSpec]) -> ModelSpec:
     repo = _diffusers_repo(entry.repo)
     same = [spec for spec in known if spec.type == entry.type]
     family = _family(entry)
-    return next(
-        (spec for spec in same if spec.repo == repo), next(spec for spec in same if spec.family == family)
-    )
+    alike = next(spec for spec in same if spec.family == family)
+    return next((spec for spec in same if _own_repo(spec) == repo), alike)
+
+
+def _own_repo(spec: ModelSpec) -> str | None:
+    """The repository that this model and no other has; of a fine-tune, its transformer's."""
+    match spec.transformer:
+        case None:
+            return spec.repo
+        case HuggingFaceSource(repo=repo):
+            return repo
+    return None
 
 
 def _family(entry: EnvEntry) -> FamilyName:
@@ -162,11 +172,11 @@ def _sources(entry: EnvEntry, template: ModelSpec) -> tuple[Source, Any]:
     match entry.source:
         case "huggingface":
             repo = _diffusers_repo(entry.repo)
-            if repo == template.repo:
+            if repo == _own_repo(template):
                 return template.source, template.transformer
             return HuggingFaceSource(repo=repo, requires_auth=entry.requires_auth), None
         case "local":
-            return LocalSource(path=entry.repo), None
+            return LocalSource(path=_absolute(entry.repo)), None
         case "gguf_url":
             return template.source, _gguf(entry)
     raise entry.error("source", f"{entry.source!r} is not served here; use huggingface, gguf_url or local")
@@ -176,8 +186,12 @@ def _gguf(entry: EnvEntry) -> GgufSource:
     if match := _HUB_FILE.fullmatch(entry.repo.split("?")[0]):
         return GgufSource(**match.groupdict())
     if entry.repo.endswith(".gguf") and "://" not in entry.repo:
-        return GgufSource(path=entry.repo)
+        return GgufSource(path=_absolute(entry.repo))
     raise entry.error("repo", f"{entry.repo} is not the address of a file on the Hugging Face Hub")
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _diffusers_repo(repo: str) -> str:

@@ -15,7 +15,12 @@ class Settings(BaseSettings):
     """Everything that can be set from outside. Field NAME is read from the variable CYBERIMAGE_NAME."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CYBERIMAGE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="CYBERIMAGE_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     host: str = "127.0.0.1"
@@ -84,7 +89,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        lines = (f"CYBERIMAGE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        lines = (f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
         raise SettingsError("; ".join(lines)) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -85,7 +85,7 @@ class Generator(Protocol):
     denoising step and the generator is ready for the next request.
     """
 
-    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]: ...
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
     @property
     def loaded_model(self) -> str | None:

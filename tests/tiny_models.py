@@ -251,7 +251,7 @@ def write_gguf(model: Path, file: Path) -> None:
         for ours, original in renamed.items():
             name = name.replace(ours, original)
         values = tensor.float().numpy()
-        if name.startswith("transformer_blocks") and values.ndim == 2 and values.shape[1] % 32 == 0:
+        if values.ndim == 2 and name.startswith("transformer_blocks") and name.endswith("weight"):
             writer.add_tensor(name, gguf.quants.quantize(values, q8), raw_dtype=q8)
         else:
             writer.add_tensor(name, values)

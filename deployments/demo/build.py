@@ -98,7 +98,7 @@ def demo_wan_t2v() -> Any:
 
 
 def demo_wan_i2v() -> Any:
-    """Wan 2.1's way: latents, a frame mask and the encoded source side by side, and CLIP's view of the source."""
+    """Wan 2.1's way: latents, frame mask and encoded source side by side, and CLIP's view of the source."""
     vae, tokenizer = _wan_vae(), t5_tokenizer()
     channels = vae.config.z_dim
     vision = CLIPVisionConfig(
@@ -217,7 +217,9 @@ def build(name: str, out: Path = WEIGHTS) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}; all if none")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()

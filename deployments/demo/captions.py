@@ -19,7 +19,12 @@ PLACE_WORDS: dict[Place, tuple[str, ...]] = {
     "top": ("at the top", "on the top", "on top", "at the upper side"),
     "bottom": ("at the bottom", "on the bottom", "at the lower side"),
     "top left": ("in the top left", "in the top left corner", "at the top left", "in the upper left corner"),
-    "top right": ("in the top right", "in the top right corner", "at the top right", "in the upper right corner"),
+    "top right": (
+        "in the top right",
+        "in the top right corner",
+        "at the top right",
+        "in the upper right corner",
+    ),
     "bottom left": (
         "in the bottom left",
         "in the bottom left corner",
@@ -79,6 +84,12 @@ def caption(scene: Scene) -> str:
     return f"{first} {where} on {with_article(scene.background)} background".replace("  ", " ")
 
 
+def bare_pair(scene: Scene, rng: Random) -> str:
+    """Two things without their relation: `a red circle and a blue star`."""
+    nouns = " and ".join(_noun(thing, rng) for thing in scene.things)
+    return f"{nouns} {_ground(scene.background, rng)}".strip()
+
+
 def wording(scene: Scene, rng: Random) -> str:
     """One of many ways to say it: synonyms, other orders, openings, words that mean nothing here."""
     if scene.relation is None and rng.random() < 0.2:
@@ -120,13 +131,10 @@ def _subject(scene: Scene, rng: Random) -> str:
     if scene.place is not None:
         return f"{nouns[0]} {rng.choice(PLACE_WORDS[scene.place])}".strip()
     assert scene.relation is not None
-    style = rng.random()
-    if style < 0.65:
+    if rng.random() < 0.7:
         return f"{nouns[0]} {rng.choice(RELATION_WORDS[scene.relation])} {nouns[1]}"
-    if style < 0.95:
-        first, second = (f"{name} {side}" for name, side in zip(nouns, SIDES[scene.relation], strict=True))
-        return rng.choice((f"{first} and {second}", f"{first}, {second}", f"{second} and {first}"))
-    return f"{nouns[0]} and {nouns[1]}"
+    first, second = (f"{name} {side}" for name, side in zip(nouns, SIDES[scene.relation], strict=True))
+    return rng.choice((f"{first} and {second}", f"{first}, {second}", f"{second} and {first}"))
 
 
 def _noun(thing: Thing, rng: Random) -> str:

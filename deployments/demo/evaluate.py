@@ -1,6 +1,6 @@
 """Measure how often a demo model paints what its prompt says, on combinations that training never saw.
 
-    python -m deployments.demo.evaluate flux --prompts 100 --sheet sheet.png
+python -m deployments.demo.evaluate flux --prompts 100 --sheet sheet.png
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def _row(name: str, group: list[Sample]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("family", choices=["flux"])
     parser.add_argument("--model", type=Path, default=WEIGHTS / "demo-flux", help="a pipeline folder")
     parser.add_argument("--prompts", type=int, default=100)

@@ -96,7 +96,8 @@ def judge(image: Image.Image, scene: Scene) -> Verdict:
 def nearest(pixels: NDArray[np.float32], colors: tuple[Color, ...]) -> Labels:
     """Index into `colors` of the closest one, for each pixel of [H, W, 3]."""
     palette = _PALETTE[[COLORS.index(color) for color in colors]]
-    return np.square(pixels[:, :, None, :] - palette).sum(-1).argmin(-1)
+    labels: Labels = np.square(pixels[:, :, None, :] - palette).sum(-1).argmin(-1)
+    return labels
 
 
 def background_color(labels: Labels) -> Color:

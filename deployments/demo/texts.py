@@ -72,7 +72,10 @@ def _t5_arguments(tokenizer: Any, width: int) -> dict[str, Any]:
 
 @torch.no_grad()
 def share_rows_between_spellings(encoder: Any, tokenizer: Any) -> None:
-    """Give `Red` and `RED` the embedding of `red`: T5's own tokenizer class drops a lowercasing step on loading."""
+    """Give `Red` and `RED` the embedding of `red`.
+
+    The T5 tokenizer class rebuilds itself on loading and would drop a lowercasing step.
+    """
     table = encoder.get_input_embeddings().weight
     vocabulary = tokenizer.get_vocab()
     for word in WORDS:

@@ -9,14 +9,14 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, T5Tokenizer
 
-WORDS = (
-    "a an the one of and on in at to with is are that there it against next over under beneath left right "
-    "above below top bottom center middle centered upper lower side corner half picture image drawing "
-    "painting photo video clip illustration draw paint show me background backdrop plain solid circle square "
-    "triangle star red green blue yellow orange purple pink cyan white black gray brown small little tiny "
-    "medium large big huge high quality simple flat design clean minimalist detailed digital art moving "
-    "slowly quickly fast slow up down from still growing shrinking appears"
-).split()
+WORDS = """
+    a an the one of and on in at to with is are that there it against next over under beneath left right
+    above below top bottom center middle centered upper lower side corner half picture image drawing
+    painting photo video clip illustration draw paint show me background backdrop plain solid circle square
+    triangle star red green blue yellow orange purple pink cyan white black gray brown small little tiny
+    medium large big huge high quality simple flat design clean minimalist detailed digital art moving
+    slowly quickly fast slow up down from still growing shrinking appears
+""".split()  # noqa: SIM905 (a hundred quotes more would hide the words)
 SPACE = "\u2581"
 START, END = "<|startoftext|>", "<|endoftext|>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -26,6 +27,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """The folder of the tiny model of a family's name."""
     root = tmp_path_factory.mktemp("tiny")
     return cache(lambda name: tiny_models.build(tiny_models.PIPELINES[name], root / name))
+
+
+@pytest.fixture(scope="session")
+def warm_families() -> Iterator[MakeFamily]:
+    """One family of each name that stays loaded from test to test."""
+    warm = cache(lambda name: load_family(name)(fetch=fetch_local))
+    yield warm
+    for name in get_args(FamilyName):
+        warm(name).close()
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ def name(request: pytest.FixtureRequest) -> FamilyName:
 
 
 @pytest.fixture
-def family(name, make_family):
-    return make_family(name)
+def family(name, warm_families):
+    return warm_families(name)
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def pixels(artifact: Artifact) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)])
 
 
-async def test_events_come_in_order_with_every_step(family, job):
-    events = await events_of(family, changed(job, num_outputs=2))
+async def test_events_come_in_order_with_every_step(name, make_family, job):
+    events = await events_of(make_family(name), changed(job, num_outputs=2))
     shown = [e.step if isinstance(e, Progress) else type(e) for e in events]
     assert shown == [Loading, 0, 1, 2, Saving, Artifact, 3, 4, Saving, Artifact]
     assert {e.total_steps for e in events if isinstance(e, Progress)} == {4}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 from pathlib import Path
 from typing import Any, get_args
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from diffusers import (
 from PIL import Image
 
 from configs.models import FamilyName, GgufSource, LocalSource
+from deployments.contract import Artifact
 from deployments.errors import BrokenWeights, GenerationFailed, SourceImageUnreadable
 from tests import tiny_models
 from tests.generation import artifacts_of, generation_request, model_spec, png
@@ -49,12 +52,12 @@ class Recorder:
             self.calls.append(arguments)
             return call(pipe, **arguments)
 
+        @functools.wraps(encode)
         def recorded_encode(pipe: Any, *args: Any, **arguments: Any) -> Any:
             if arguments.get("prompt_embeds") is None:
                 self.encodings.append(arguments)
             return encode(pipe, *args, **arguments)
 
-        recorded_encode.__signature__ = __import__("inspect").signature(encode)
         monkeypatch.setattr(pipeline, "__call__", recorded_call)
         monkeypatch.setattr(pipeline, "encode_prompt", recorded_encode)
 
@@ -62,6 +65,11 @@ class Recorder:
 @pytest.fixture
 def record(monkeypatch):
     return lambda name: Recorder(PIPELINES[name], monkeypatch)
+
+
+def clip_of(artifact: Artifact) -> np.ndarray:
+    with av.open(io.BytesIO(artifact.data)) as clip:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)])
 
 
 def loaded(family: Any) -> Any:
@@ -234,10 +242,10 @@ async def test_a_gguf_transformer_paints_nearly_what_the_original_does(name, fol
     (again,) = await artifacts_of(family, request)
     assert quantized.data == again.data
     assert loaded(family).transformer.hf_quantizer is not None
-    (original,) = await artifacts_of(
-        make_family(name), generation_request(model_spec(name, folders("ltx_t2v")))
-    )
-    assert quantized.data != original.data
+    original = generation_request(model_spec(name, folders("ltx_t2v")))
+    (exact,) = await artifacts_of(make_family(name), original)
+    difference = np.abs(clip_of(quantized).astype(int) - clip_of(exact)).mean()
+    assert 0 < difference < 3
 
 
 @pytest.mark.parametrize(
@@ -245,7 +253,7 @@ async def test_a_gguf_transformer_paints_nearly_what_the_original_does(name, fol
     [
         ("wan_i2v", (301, 97), (80, 16)),
         ("wan_i2v", (97, 301), (16, 80)),
-        ("ltx_i2v", (301, 97), (128, 32)),
+        ("ltx_i2v", (301, 97), (96, 32)),
         ("wan_i2v", (5, 5), (48, 48)),
     ],
 )
@@ -297,7 +305,7 @@ async def test_sd35_runs_without_its_t5_encoder(make_family, tmp_path, folders):
     assert part[0].data != whole[0].data
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["flux", "wan_i2v"])
 @pytest.mark.parametrize("damage", ["truncated", "absent", "incomplete"])
 async def test_damaged_weights_are_reported_as_such(name, damage, folders, make_family, tmp_path):
     model = shutil.copytree(folders(name), tmp_path / "m")

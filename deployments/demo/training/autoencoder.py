@@ -28,7 +28,7 @@ LATENT_CHANNELS = 8
 
 
 def new_autoencoder() -> Any:
-    """Residual blocks begin as identities (their second convolution is zero): it learns several times faster."""
+    """Residual blocks begin as identities (second convolution zero): it learns several times faster."""
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -106,13 +106,16 @@ def _loss(vae: Any, run: Run) -> Tensor:
     error = images - back
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    return error.abs().mean() + 0.5 * edges + error.square().mean() + KL_WEIGHT * kl
+    loss: Tensor = error.abs().mean() + 0.5 * edges + error.square().mean() + KL_WEIGHT * kl
+    return loss
 
 
 def _batch(run: Run) -> Tensor:
     if run.progress > CROP_SHARE:
         return pictures(_scenes(run.rng, 6))
-    return torch.stack([_crop(image, scene, run.rng) for scene in _scenes(run.rng, 16) for image in pictures([scene])])
+    scenes = _scenes(run.rng, 16)
+    images = zip(pictures(scenes), scenes, strict=True)
+    return torch.stack([_crop(image, scene, run.rng) for image, scene in images])
 
 
 def _scenes(rng: Random, count: int, split: Split = "train") -> list[Scene]:

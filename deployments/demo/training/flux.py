@@ -11,10 +11,16 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransfo
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from deployments.demo.captions import caption, wording
+from deployments.demo.captions import bare_pair, caption, wording
 from deployments.demo.folders import write_pipeline
 from deployments.demo.scenes import Scene
-from deployments.demo.texts import CLIP_WIDTH, T5_WIDTH, clip_encoder, share_rows_between_spellings, t5_encoder
+from deployments.demo.texts import (
+    CLIP_WIDTH,
+    T5_WIDTH,
+    clip_encoder,
+    share_rows_between_spellings,
+    t5_encoder,
+)
 from deployments.demo.tokenizers import clip_tokenizer, t5_tokenizer
 from deployments.demo.training.autoencoder import SIZE, train_autoencoder
 from deployments.demo.training.latents import LatentPool
@@ -25,6 +31,7 @@ BATCH = 32
 FIRST_SCENES, MORE_SCENES, ALL_SCENES = 3000, 3, 30000
 NO_CAPTION = 0.08
 """Share of empty captions, so that true classifier-free guidance has something to guide away from."""
+NO_RELATION = 0.04
 TOKENS = (32, 48, 77)
 SHIFT = 1.6
 """Noise levels are shifted as FLUX's scheduler shifts them at 64 tokens: exp(0.4675)."""
@@ -155,6 +162,8 @@ def _positions(side: int) -> Tensor:
 def _text(scene: Scene, rng: Random) -> str:
     if rng.random() < NO_CAPTION:
         return ""
+    if scene.relation is not None and rng.random() < NO_RELATION:
+        return bare_pair(scene, rng)
     return wording(scene, rng) if rng.random() < 0.7 else caption(scene)
 
 

@@ -21,7 +21,7 @@ ROWS = 128
 def orthogonalised(matrices: Tensor) -> Tensor:
     """Newton-Schulz: the nearest matrices (of a batch [..., rows, columns]) with singular values near 1."""
     a, b, c = QUINTIC
-    x = matrices.bfloat16()
+    x: Tensor = matrices.bfloat16()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x

@@ -62,11 +62,14 @@ class Run:
             self.elapsed += time.process_time() - begun
             if self.elapsed - logged > LOG_SECONDS:
                 logged = self.elapsed
-                print(f"{self.elapsed:6.0f} s, step {self.step}, loss {self.loss:.4f}, {report()}", flush=True)
+                print(f"{self}, {report()}", flush=True)
             if self.elapsed - saved > SAVE_SECONDS:
                 saved = self.elapsed
                 self.save()
         self.save()
+
+    def __str__(self) -> str:
+        return f"{self.elapsed:6.0f} s, step {self.step}, loss {self.loss:.4f}"
 
     def save(self) -> None:
         """Write the state whole or not at all."""
@@ -137,7 +140,8 @@ class Run:
 
 def _optimizers(modules: nn.ModuleDict) -> list[torch.optim.Optimizer]:
     """Muon for the weights of hidden layers, AdamW for embeddings, the output layer, norms and biases."""
-    hidden, others = [], []
+    hidden: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in modules.named_parameters():
         (hidden if _is_hidden(name, parameter) else others).append(parameter)
     return [Muon(hidden), torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)]

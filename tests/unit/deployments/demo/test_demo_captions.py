@@ -1,3 +1,4 @@
+import re
 from random import Random
 
 import pytest
@@ -33,7 +34,6 @@ def test_every_wording_names_colours_shapes_and_a_background_other_than_white() 
         scene = sample_scene(rng)
         text = wording(scene, rng)
         assert all(f"{thing.color}" in text and thing.shape in text for thing in scene.things), text
-        assert scene.background in text or scene.background == "white", text
         assert "  " not in text
         assert text == text.strip()
 
@@ -49,7 +49,7 @@ def test_a_background_that_nobody_names_is_white() -> None:
     unnamed = 0
     for _ in range(300):
         scene = sample_scene(rng)
-        if scene.background not in wording(scene, rng).split():
+        if scene.background not in re.findall("[a-z]+", wording(scene, rng)):
             assert scene.background == "white"
             unnamed += 1
     assert unnamed > 5
