@@ -18,24 +18,25 @@ def finish(
     `seconds` goes into the artifact's metadata as `generation_time` and not into the file, whose bytes
     depend on the request alone.
     """
-    frames = pictures if request.model.is_video else [pictures]
-    first = even_sized(to_rgb(frames[0])) if request.model.is_video else to_rgb(frames[0])
+    is_video = request.model.is_video
+    first = even_sized(to_rgb(pictures[0])) if is_video else to_rgb(pictures)
     height, width, _ = first.shape
-    count = len(frames) if request.model.is_video else None
+    count = len(pictures) if is_video else None
     metadata = describe(
         request, output=output, width=width, height=height, frame_count=count, sampler=sampler
     )
-    if request.model.is_video:
-        assert request.fps is not None
-        data = encode_mp4(map(to_rgb, frames), fps=request.fps, metadata=metadata)
-    else:
-        data = encode_png(first, metadata)
+    data = _clip(request, pictures, metadata) if is_video else encode_png(first, metadata)
     return Artifact(
         output=output,
-        media_type="video" if request.model.is_video else "image",
+        media_type="video" if is_video else "image",
         data=data,
         width=width,
         height=height,
         seed=request.seed + output,
         metadata=metadata | {"generation_time": round(seconds, 3)},
     )
+
+
+def _clip(request: GenerationRequest, frames: Any, metadata: dict[str, Any]) -> bytes:
+    assert request.fps is not None
+    return encode_mp4(map(to_rgb, frames), fps=request.fps, metadata=metadata)

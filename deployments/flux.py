@@ -8,7 +8,7 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, encode_prompt, sequence_length
+from deployments.recipe import Recipe, call_arguments, encode_prompt, sequence_length
 
 EMBEDDINGS = ("prompt_embeds", "pooled_prompt_embeds")
 
@@ -28,14 +28,7 @@ class FluxRecipe(Recipe):
         return positive | {f"negative_{name}": value for name, value in negative.items()}
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        return {
-            **request.model.pipeline_arguments,
-            "width": request.width,
-            "height": request.height,
-            "num_inference_steps": request.num_inference_steps,
-            "guidance_scale": request.guidance_scale,
-            "max_sequence_length": sequence_length(request, 512),
-        }
+        return call_arguments(request, sequence_length(request, 512))
 
 
 class Flux(Family):

@@ -8,7 +8,7 @@ from diffusers import LTXPipeline, LTXVideoTransformer3DModel
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, encode_prompt, sequence_length
+from deployments.recipe import Recipe, call_arguments, encode_prompt, sequence_length
 
 EMBEDDINGS = (
     "prompt_embeds",
@@ -39,17 +39,9 @@ class LTXRecipe(Recipe):
         )
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        return {
-            **(DECODER_NOISE if pipe.vae.config.timestep_conditioning else {}),
-            **request.model.pipeline_arguments,
-            "width": request.width,
-            "height": request.height,
-            "num_frames": request.num_frames,
-            "frame_rate": request.fps,
-            "num_inference_steps": request.num_inference_steps,
-            "guidance_scale": request.guidance_scale,
-            "max_sequence_length": sequence_length(request, 128),
-        }
+        decoder = DECODER_NOISE if pipe.vae.config.timestep_conditioning else {}
+        call = call_arguments(request, sequence_length(request, 128))
+        return {**decoder, **call, "num_frames": request.num_frames, "frame_rate": request.fps}
 
 
 class LTXT2V(Family):

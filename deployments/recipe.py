@@ -61,6 +61,18 @@ def encode_prompt(
     return {name: value for name, value in zip(names, results, strict=False) if value is not None}
 
 
+def call_arguments(request: GenerationRequest, sequence_length: int) -> dict[str, Any]:
+    """What every pipeline takes: the request's values, before which the model's further arguments yield."""
+    return {
+        **request.model.pipeline_arguments,
+        "width": request.width,
+        "height": request.height,
+        "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance_scale,
+        "max_sequence_length": sequence_length,
+    }
+
+
 def sequence_length(request: GenerationRequest, default: int) -> int:
     """Tokens of prompt: the request's, else the model's, else the pipeline's own `default`."""
     if request.max_sequence_length is not None:

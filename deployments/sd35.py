@@ -8,7 +8,7 @@ from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, encode_prompt, sequence_length
+from deployments.recipe import Recipe, call_arguments, encode_prompt, sequence_length
 
 EMBEDDINGS = (
     "prompt_embeds",
@@ -39,14 +39,7 @@ class SD35Recipe(Recipe):
         )
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        return {
-            **request.model.pipeline_arguments,
-            "width": request.width,
-            "height": request.height,
-            "num_inference_steps": request.num_inference_steps,
-            "guidance_scale": request.guidance_scale,
-            "max_sequence_length": sequence_length(request, 256),
-        }
+        return call_arguments(request, sequence_length(request, 256))
 
 
 class SD35(Family):

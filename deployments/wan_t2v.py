@@ -8,7 +8,7 @@ from diffusers import WanPipeline, WanTransformer3DModel
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, encode_prompt, sequence_length
+from deployments.recipe import Recipe, call_arguments, encode_prompt, sequence_length
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 
@@ -33,15 +33,7 @@ class WanRecipe(Recipe):
         )
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        return {
-            **request.model.pipeline_arguments,
-            "width": request.width,
-            "height": request.height,
-            "num_frames": request.num_frames,
-            "num_inference_steps": request.num_inference_steps,
-            "guidance_scale": request.guidance_scale,
-            "max_sequence_length": sequence_length(request, 512),
-        }
+        return call_arguments(request, sequence_length(request, 512)) | {"num_frames": request.num_frames}
 
 
 class WanT2V(Family):

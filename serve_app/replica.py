@@ -9,7 +9,7 @@ from functools import partial
 
 from configs.models import FamilyName
 from deployments import load_family
-from deployments.contract import Event, GenerationRequest, Generator
+from deployments.contract import Event, GenerationRequest
 from deployments.errors import GenerationError
 from deployments.weights import DownloadSettings, fetch
 from serve_app.scaling import UNLOAD_METRIC
@@ -30,7 +30,7 @@ class FamilyReplica:
     """Serves the models of one deployment. The pipeline classes are imported when the process starts."""
 
     def __init__(self, family: FamilyName, downloads: DownloadSettings) -> None:
-        self._family: Generator = load_family(family)(fetch=partial(fetch, settings=downloads))
+        self._family = load_family(family)(fetch=partial(fetch, settings=downloads))
         self._unload = False
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Event | Failed]:
@@ -47,6 +47,11 @@ class FamilyReplica:
     async def unload(self) -> None:
         """Ask the autoscaling policy to stop this replica as soon as it is idle."""
         self._unload = True
+
+    def check_health(self) -> None:
+        """Called by Ray Serve: a process whose accelerator has failed for good must be replaced."""
+        if not self._family.healthy:
+            raise RuntimeError("the accelerator has failed; only a new process recovers from that")
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Ray Serve; read by SharedGpuPolicy."""

@@ -14,13 +14,16 @@ PUBLIC_NAMES = {"T5Tokenizer": "T5TokenizerFast", "CLIPImageProcessorPil": "CLIP
 
 
 def write_pipeline(pipeline: Any, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Replace `folder` by the pipeline's `from_pretrained` folder with weights of `dtype`."""
+    """Replace `folder` by the pipeline's `from_pretrained` folder with weights of `dtype`, which it keeps."""
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
             component.to(dtype)
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    pipeline.save_pretrained(part)
+    _tidy(part)
     shutil.rmtree(folder, ignore_errors=True)
-    pipeline.save_pretrained(folder)
-    _tidy(folder)
+    part.rename(folder)
 
 
 def share(folder: Path, component: str, owner: Path) -> None:

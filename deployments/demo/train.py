@@ -3,7 +3,12 @@
     python -m deployments.demo.train flux --out FOLDER --minutes 90
 
 FOLDER keeps the whole state: the same command goes on after an interruption, and a larger `--minutes`
-lengthens what was trained. The finished model is FOLDER/pipeline.
+lengthens what was trained. The finished model is FOLDER/pipeline; look at it with
+
+    python -m deployments.demo.evaluate flux --model FOLDER/pipeline --sheet sheet.png
+
+and if it is better than weights/demo-flux, copy it there and run `python -m deployments.demo.build`:
+the demo SD 3.5 uses the same autoencoder.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from serve_app.api import errors, events, jobs, media, models, queue, server, submit
 from serve_app.api.auth import authenticate
+from serve_app.api.body_limit import BodyLimit
 from serve_app.api.events import EventLog
 from serve_app.api.services import Services
 
@@ -32,16 +33,17 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        max_body_size=MAX_JSON_BYTES,
         strict_content_type=False,
     )
     app.state.services = services
     app.state.events = EventLog(services.news)
     errors.install(app)
-    for module in (submit, jobs, queue, models, events, server):
+    for module in (submit, jobs, media, queue, models, events, server):
         app.include_router(module.router)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
-    app.include_router(media.router, max_body_size=largest_upload)
+    app.add_middleware(
+        BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload}
+    )
     if services.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

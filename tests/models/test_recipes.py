@@ -41,16 +41,18 @@ PIPELINES: dict[FamilyName, Any] = {
 
 
 class Recorder:
-    """Remembers the arguments of a pipeline's calls and of its prompt encoder's."""
+    """Remembers a pipeline's calls, what came of them, and the calls of its prompt encoder."""
 
     def __init__(self, pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.results: list[Any] = []
         self.encodings: list[dict[str, Any]] = []
         call, encode = pipeline.__call__, pipeline.encode_prompt
 
         def recorded_call(pipe: Any, **arguments: Any) -> Any:
             self.calls.append(arguments)
-            return call(pipe, **arguments)
+            self.results.append(call(pipe, **arguments))
+            return self.results[-1]
 
         @functools.wraps(encode)
         def recorded_encode(pipe: Any, *args: Any, **arguments: Any) -> Any:
@@ -69,7 +71,11 @@ def record(monkeypatch):
 
 def clip_of(artifact: Artifact) -> np.ndarray:
     with av.open(io.BytesIO(artifact.data)) as clip:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)])
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]).astype(int)
+
+
+def difference(first: Artifact, second: Artifact) -> float:
+    return float(np.abs(clip_of(first) - clip_of(second)).mean())
 
 
 def loaded(family: Any) -> Any:
@@ -112,19 +118,13 @@ async def test_a_prompt_is_encoded_once_for_all_outputs_and_exactly_as_the_call_
         name, folders(name), pipeline_arguments={"true_cfg_scale": 2.0} if name == "flux" else {}
     )
     family = make_family(name)
-    artifacts = await artifacts_of(family, generation_request(spec, num_outputs=2))
+    await artifacts_of(family, generation_request(spec, num_outputs=2))
     assert len(recorder.encodings) == (2 if name == "flux" else 1)
     bare = {k: v for k, v in recorder.calls[1].items() if "embeds" not in k and "mask" not in k}
-    bare |= {"prompt": "a red circle", "negative_prompt": "blurry", "output_type": "pil"}
+    bare |= {"prompt": "a red circle", "negative_prompt": "blurry"}
     bare |= {"generator": torch.Generator().manual_seed(8), "callback_on_step_end": None}
     (pictures,) = loaded(family)(**bare)
-    first = pictures[0][0] if spec.is_video else pictures[0]
-    buffer = io.BytesIO(artifacts[1].data)
-    if not spec.is_video:
-        assert np.array_equal(np.asarray(Image.open(buffer)), np.asarray(first))
-        return
-    again = await artifacts_of(family, generation_request(spec, seed=8))
-    assert again[0].metadata["frame_count"] == len(pictures[0])
+    assert torch.equal(pictures, recorder.results[1][0])
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,10 @@ async def test_a_gguf_transformer_paints_nearly_what_the_original_does(name, fol
     (again,) = await artifacts_of(family, request)
     assert quantized.data == again.data
     assert loaded(family).transformer.hf_quantizer is not None
-    original = generation_request(model_spec(name, folders("ltx_t2v")))
-    (exact,) = await artifacts_of(make_family(name), original)
-    difference = np.abs(clip_of(quantized).astype(int) - clip_of(exact)).mean()
-    assert 0 < difference < 3
+    plain = model_spec(name, folders("ltx_t2v"))
+    (exact,) = await artifacts_of(family, generation_request(plain))
+    (other,) = await artifacts_of(family, generation_request(plain, prompt="a green square"))
+    assert 0 < difference(quantized, exact) < difference(other, exact)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ FIRST_SCENES, MORE_SCENES, ALL_SCENES = 3000, 3, 30000
 NO_CAPTION = 0.08
 """Share of empty captions, so that true classifier-free guidance has something to guide away from."""
 NO_RELATION = 0.04
-TOKENS = (32, 48, 77)
+TOKENS, TOKEN_SHARES = (24, 32, 48, 77), (60, 25, 10, 5)
+"""Lengths of the T5 text; half of the captions have 14 tokens or fewer."""
 SHIFT = 1.6
 """Noise levels are shifted as FLUX's scheduler shifts them at 64 tokens: exp(0.4675)."""
 WIDTH, HEADS = 128, 4
@@ -138,7 +139,7 @@ def _loss(run: Run, pool: LatentPool, clip: Any, t5: Any) -> Tensor:
 
 
 def _velocity(run: Run, mixed: Tensor, level: Tensor, texts: list[str], clip: Any, t5: Any) -> Tensor:
-    tokens = TOKENS[0] if run.rng.random() < 0.85 else run.rng.choice(TOKENS)
+    (tokens,) = run.rng.choices(TOKENS, TOKEN_SHARES)
     ids = clip(texts, padding="longest", truncation=True, return_tensors="pt").input_ids
     ids_2 = t5(texts, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt").input_ids
     velocity: Tensor = run.modules["transformer"](

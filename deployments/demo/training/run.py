@@ -38,7 +38,9 @@ class Run:
         seed: int = 0,
         hold: float = 0.5,
         decay: float = 0.998,
+        clock: Callable[[], float] = time.process_time,
     ) -> None:
+        self.clock = clock
         self.modules, self.state = modules, state
         self.seconds, self.learning_rate, self.hold, self.decay = minutes * 60, learning_rate, hold, decay
         self.rng = Random(seed)
@@ -57,9 +59,9 @@ class Run:
         """Minimise `loss_of()` until the time is spent; `report` ends each printed line."""
         saved = logged = self.elapsed
         while self.elapsed < self.seconds:
-            begun = time.process_time()
+            begun = self.clock()
             self._descend(loss_of())
-            self.elapsed += time.process_time() - begun
+            self.elapsed += self.clock() - begun
             if self.elapsed - logged > LOG_SECONDS:
                 logged = self.elapsed
                 print(f"{self}, {report()}", flush=True)

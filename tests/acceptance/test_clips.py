@@ -1,0 +1,96 @@
+"""Clips from prompts and from pictures."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.serving import Api, View
+
+pytestmark = pytest.mark.acceptance
+
+#: What was asked for in `made`; a clip from a picture keeps the picture's shape.
+SIZES = {
+    "wan-t2v": (96, 64),
+    "ltx-t2v": (64, 96),
+    "wan-i2v": (64, 64),
+    "ltx-i2v": (64, 64),
+    "wan-i2v of an upload": (128, 64),
+    "ltx-i2v of an upload": (128, 64),
+}
+every_clip = pytest.mark.parametrize("name", SIZES)
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    with av.open(BytesIO(data)) as container:
+        stream = container.streams.video[0]
+        return {
+            "codec": stream.codec_context.name,
+            "pixels": stream.codec_context.pix_fmt,
+            "fps": stream.average_rate,
+            "comment": container.metadata.get("comment"),
+            "frames": [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)],
+        }
+
+
+def clip_of(job: View) -> View:
+    assert job["status"] == "completed", job["error"]
+    (clip,) = job["images"]
+    return clip
+
+
+@every_clip
+def test_a_clip_has_the_asked_size_length_and_speed(api: Api, made, name):
+    clip = clip_of(made[name])
+    width, height = SIZES[name]
+    video = decode(api.file(clip))
+    assert (video["codec"], video["pixels"], video["fps"]) == ("h264", "yuv420p", 8)
+    assert [frame.shape for frame in video["frames"]] == [(height, width, 3)] * 9
+    assert (clip["media_type"], clip["width"], clip["height"]) == ("video", width, height)
+
+
+@every_clip
+def test_a_clip_carries_its_metadata(api: Api, made, name):
+    clip = clip_of(made[name])
+    carried = json.loads(decode(api.file(clip))["comment"])
+    assert carried == {k: v for k, v in clip["metadata"].items() if k != "generation_time"}
+    assert (carried["type"], carried["seed"], carried["fps"]) == ("video", 11, 8)
+    assert (carried["frame_count"], carried["duration_seconds"]) == (9, 1.125)
+
+
+@pytest.mark.parametrize("name", ["wan-i2v", "ltx-i2v"])
+def test_a_clip_from_a_picture_names_its_source(made, upload, name):
+    of_a_job, of_an_upload = clip_of(made[name]), clip_of(made[f"{name} of an upload"])
+    assert of_a_job["metadata"]["source_image_id"] == made["flux"]["image_ids"][0]
+    assert of_an_upload["metadata"]["source_image_id"] == upload["id"]
+    assert made[name]["type"] == "i2v"
+
+
+@pytest.mark.parametrize("name", ["wan-t2v", "ltx-t2v"])
+def test_a_clip_moves(api: Api, made, name):
+    frames = decode(api.file(clip_of(made[name])))["frames"]
+    assert any(np.abs(frame.astype(int) - frames[0]).max() > 0 for frame in frames[1:])
+
+
+def test_the_same_seed_gives_the_same_clip(api: Api, made):
+    settings = {k: v for k, v in made["ltx-i2v"]["settings"].items() if k not in ("type", "source_image_id")}
+    source = made["flux"]["image_ids"][0]
+    (again,) = api.completed(api.animate(source, "demo-ltx-i2v", **settings))
+    assert api.files(again) == api.files(made["ltx-i2v"])
+
+
+def test_a_clip_is_served_in_ranges_with_a_poster(api: Api, made):
+    clip = clip_of(made["wan-t2v"])
+    whole = api.file(clip)
+    part = api.http.get(clip["url"], headers={"Range": "bytes=4-11"})
+    assert (part.status_code, part.content) == (206, whole[4:12])
+    assert part.headers["content-type"] == "video/mp4"
+    poster = Image.open(BytesIO(api.http.get(clip["thumbnail_url"]).content))
+    assert (poster.format, poster.size) == ("WEBP", (96, 64))
+    assert api.http.get(f"/api/image/{clip['id']}").status_code == 400

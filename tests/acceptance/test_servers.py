@@ -1,0 +1,100 @@
+"""Servers as processes: two at once, one killed and started again, one stopped, one that cannot start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import processes
+from tests.acceptance.conftest import Server
+from tests.serving import LONG, SHORT, Api
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
+    """Another data directory, whose models stay warm for a moment only."""
+    second = Server(tmp_path_factory.mktemp("second") / "home", keep_warm_s=2)
+    try:
+        yield second
+    finally:
+        second.end()
+
+
+@pytest.fixture
+def neighbour(second: Server) -> Iterator[Api]:
+    """The API of a detached server beside the first one."""
+    if not second.info:
+        second.run("up", "--detach")
+    with closing(Api(second.url)) as api:
+        yield api
+
+
+def test_two_servers_work_side_by_side(api: Api, neighbour: Api, server: Server, second: Server):
+    assert server.url != second.url
+    jobs = api.paint(**SHORT, seed=1), neighbour.paint(**SHORT, seed=1)
+    (ours,), (theirs,) = api.completed(jobs[0]), neighbour.completed(jobs[1])
+    assert api.files(ours) == neighbour.files(theirs)
+    assert neighbour.http.get(f"/api/status/{jobs[0]}").status_code == 404
+
+
+def test_a_deployment_goes_from_zero_to_one_and_back(neighbour: Api, second: Server):
+    neighbour.until_replicas("SD35", 0)
+    assert processes.replicas(second.info["pid"], "SD35") == []
+    job = neighbour.paint(model="demo-sd35", **LONG)
+    neighbour.painting(job)
+    (worker,) = processes.replicas(second.info["pid"], "SD35")
+    assert neighbour.deployment("SD35")["replicas"] == 1
+    neighbour.post(f"/api/jobs/{job}/cancel")
+    neighbour.until_replicas("SD35", 0)
+    assert not processes.survivors([worker], within=30)
+
+
+def test_jobs_outlive_a_killed_server(neighbour: Api, second: Server):
+    running, *waiting = neighbour.paint(**LONG), neighbour.paint(**SHORT), neighbour.paint(**SHORT)
+    neighbour.painting(running)
+    second.kill()
+    second.run("up", "--detach")
+    with closing(Api(second.url)) as api:
+        again, *others = api.completed(running, *waiting)
+        assert (again["attempts"], len(again["images"])) == (2, 2)
+        assert [job["attempts"] for job in others] == [1, 1]
+        kept = {image["file_path"] for job in (again, *others) for image in job["images"]}
+        assert kept <= second.files()
+        assert [name for name in second.files() if ".tmp" in name or ".part" in name] == []
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_down_stops_a_detached_server_and_all_its_processes(second: Server):
+    started = second.processes
+    assert len(started) > 5
+    assert second.run("down").stdout == "stopped\n"
+    assert not processes.survivors(started, within=0)
+    assert second.info == {}
+    assert second.run("down").stdout == f"no server runs on {second.data_dir}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_a_second_server_on_the_same_data_is_refused(server: Server, options):
+    done = server.run("up", *options, code=1)
+    assert f"a server runs on {server.data_dir} already, at {server.url}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path):
+    port = server.url.rpartition(":")[2]
+    done = server.run("up", "--data-dir", str(tmp_path / "other"), "--port", port, code=1)
+    assert f"port {port} is taken" in done.stderr
+
+
+def test_a_bad_registry_stops_the_start(server: Server, tmp_path: Path):
+    file = tmp_path / "models.yaml"
+    file.write_text("models:\n  mine:\n    family: flux\n    memory_gb: lots\n")
+    done = server.run("up", "--data-dir", str(tmp_path / "other"), "--models", str(file), code=1)
+    assert f"{file}: model 'mine', field '" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "other").exists()

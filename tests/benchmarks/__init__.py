@@ -1,0 +1,1 @@
+"""What the server costs: `python -m tests.benchmarks` measures and prints one table."""

@@ -1,0 +1,40 @@
+"""The pipeline on its own: reads a request a line (JSON), calls diffusers, answers a line.
+
+The time is that of `pipe(...)` from the prompt to the finished PIL picture: text encoding, all steps, and
+the decoder. Loading is not in it. Nothing of the server runs here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from typing import Any
+
+import torch
+from diffusers import FluxPipeline
+
+
+def load(folder: str, threads: int) -> FluxPipeline:
+    torch.set_num_threads(threads)
+    pipe = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def call(pipe: FluxPipeline, arguments: dict[str, Any], seed: int) -> dict[str, Any]:
+    started = time.perf_counter()
+    picture = pipe(**arguments, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "pixels": hashlib.sha256(picture.tobytes()).hexdigest()}
+
+
+def main() -> None:
+    pipe = load(sys.argv[1], int(sys.argv[2]))
+    for line in sys.stdin:
+        print(json.dumps(call(pipe, **json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

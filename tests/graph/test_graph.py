@@ -1,0 +1,136 @@
+"""The real graph and the real family classes with the demo models, on one logical GPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests import processes
+from tests.graph.conftest import Graph
+from tests.serving import LONG, SHORT
+
+pytestmark = pytest.mark.graph
+
+FAMILIES = ("Flux", "SD35", "WanT2V", "LTXT2V", "I2V")
+
+
+@pytest.fixture(autouse=True)
+def quiet(graph: Graph):
+    """Each test begins and ends without jobs, whatever became of the one before."""
+    yield
+    graph.api.post("/api/queue/clear")
+    for job in graph.api.get("/api/jobs", status="processing")["jobs"]:
+        graph.api.http.post(f"/api/jobs/{job['id']}/cancel")
+        graph.api.end(job["id"])
+
+
+@pytest.fixture
+def empty(graph: Graph) -> None:
+    """No family has a replica."""
+    for model in ("demo-flux", "demo-sd35", "demo-wan-t2v", "demo-ltx-t2v", "demo-wan-i2v"):
+        graph.api.post(f"/api/models/{model}/unload")
+    for name in FAMILIES:
+        graph.api.until_replicas(name, 0)
+
+
+def kill(graph: Graph, deployment: str) -> None:
+    (pid,) = graph.replicas(deployment)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_serve_deploy_runs_the_graph_on_a_plain_cluster(graph: Graph):
+    status = graph.serve("status")
+    assert "cyberimage" in status
+    assert "UNHEALTHY" not in status
+    assert graph.api.get("/api/queue", detailed=True)["gpus"]["total"] == 1
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_family_has_no_process_before_its_first_job_and_one_during_it(graph: Graph):
+    assert [graph.replicas(name) for name in FAMILIES] == [[], [], [], [], []]
+    job = graph.api.paint(**LONG)
+    graph.api.painting(job)
+    assert graph.api.deployment("Flux")["replicas"] == 1
+    assert len(graph.replicas("Flux")) == 1
+    assert [graph.replicas(name) for name in FAMILIES[1:]] == [[], [], [], []]
+
+
+def test_demand_for_another_family_takes_the_gpu_from_an_idle_one(graph: Graph):
+    graph.api.completed(graph.api.paint(**SHORT))
+    assert len(graph.replicas("Flux")) == 1
+    job = graph.api.paint(model="demo-sd35", **LONG)
+    graph.api.painting(job)
+    assert graph.api.until_replicas("Flux", 0)["idle_seconds"] is None
+    assert (len(graph.replicas("Flux")), len(graph.replicas("SD35"))) == (0, 1)
+
+
+def test_unloading_empties_an_idle_deployment(graph: Graph):
+    graph.api.completed(graph.api.paint(**SHORT))
+    worker = processes.replicas(graph.pid, "Flux")
+    graph.api.post("/api/models/demo-flux/unload")
+    graph.api.until_replicas("Flux", 0)
+    assert not processes.survivors(worker, within=30)
+    assert graph.api.get("/api/models")["models"]["demo-flux"]["loaded"] is False
+
+
+def test_a_busy_deployment_is_not_unloaded(graph: Graph):
+    job = graph.api.paint(**LONG)
+    graph.api.painting(job)
+    reply = graph.api.http.post("/api/models/demo-flux/unload")
+    assert (reply.status_code, reply.json()["code"]) == (409, "conflict")
+    assert "running a job" in reply.json()["message"]
+
+
+def test_cancelling_a_running_job_ends_it_at_once_and_spares_its_worker(graph: Graph):
+    job = graph.api.paint(**LONG)
+    graph.api.painting(job)
+    worker = graph.replicas("Flux")
+    before = graph.pictures()
+    graph.api.post(f"/api/jobs/{job}/cancel")
+    assert graph.api.end(job)["status"] == "cancelled"
+    graph.api.completed(next_job := graph.api.paint(**SHORT))
+    assert graph.replicas("Flux") == worker
+    assert graph.pictures() - before == set(graph.api.job(next_job)["image_ids"])
+
+
+def test_a_job_whose_worker_is_killed_runs_again(graph: Graph):
+    settings = LONG | {"seed": 5, "num_inference_steps": 20}
+    (undisturbed,) = graph.api.completed(graph.api.paint(**settings))
+    before = graph.pictures()
+    job = graph.api.paint(**settings)
+    graph.api.painting(job)
+    kill(graph, "Flux")
+    (done,) = graph.api.completed(job)
+    assert done["attempts"] == 2
+    assert len(done["images"]) == 2
+    assert graph.pictures() - before == set(done["image_ids"])
+    assert [graph.api.picture(image).tobytes() for image in done["images"]] == [
+        graph.api.picture(image).tobytes() for image in undisturbed["images"]
+    ]
+
+
+def test_a_job_that_loses_every_worker_fails_and_the_next_job_runs(graph: Graph):
+    before = graph.pictures()
+    job = graph.api.paint(**LONG)
+    for attempt in (1, 2, 3):
+        graph.api.painting(job, attempt)
+        kill(graph, "Flux")
+    failed = graph.api.end(job)
+    assert (failed["status"], failed["attempts"]) == ("failed", 3)
+    assert failed["error"]["message"] == "The worker died 3 times while running this job."
+    assert failed["error"]["code"] == "worker_died"
+    assert graph.pictures() == before
+    graph.api.completed(graph.api.paint(**SHORT))
+
+
+def test_a_job_survives_the_death_of_the_dispatcher(graph: Graph):
+    before = graph.pictures()
+    job, waiting = graph.api.paint(**LONG), graph.api.paint(**SHORT)
+    graph.api.painting(job)
+    kill(graph, "Dispatcher")
+    done, waited = graph.api.completed(job, waiting)
+    assert (done["attempts"], waited["attempts"]) == (2, 1)
+    assert len(done["images"]) == 2
+    assert graph.pictures() - before == {*done["image_ids"], *waited["image_ids"]}

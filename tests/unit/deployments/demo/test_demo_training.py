@@ -1,0 +1,73 @@
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+
+from deployments.demo.training.muon import orthogonalised  # noqa: E402
+from deployments.demo.training.run import Run  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def new_run(state: Path, minutes: float = 1) -> Run:
+    """A step takes half a second of its clock."""
+    modules = nn.ModuleDict({"layer": nn.Linear(8, 8)})
+    ticks = count(0.0, 0.5)
+    return Run(modules, state, minutes=minutes, learning_rate=0.05, clock=lambda: next(ticks))
+
+
+def train(run: Run) -> None:
+    inputs = torch.eye(8)
+
+    def loss() -> Tensor:
+        outputs: Tensor = run.modules["layer"](inputs)
+        return (outputs - 2 * inputs).square().mean()
+
+    run.train(loss, str)
+
+
+def test_training_lowers_the_loss_until_the_time_is_spent(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "state.pt")
+    train(run)
+    assert run.progress == 1
+    assert run.step == 120
+    assert run.loss < 0.25
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    first = new_run(tmp_path / "state.pt")
+    train(first)
+    drawn = first.rng.getstate()
+    torch.manual_seed(1)
+    second = new_run(tmp_path / "state.pt", minutes=2)
+    assert (second.step, second.elapsed, second.rng.getstate()) == (first.step, first.elapsed, drawn)
+    for name, value in first.modules.named_parameters():
+        assert torch.equal(value, second.modules.get_parameter(name))
+        assert torch.equal(first.averages[name], second.averages[name])
+    train(second)
+    assert second.step == 2 * first.step
+
+
+def test_averaged_weights_are_lent_and_given_back(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "state.pt")
+    train(run)
+    weight = run.modules.get_parameter("layer.weight")
+    before = weight.detach().clone()
+    with run.averaged():
+        assert torch.equal(weight, run.averages["layer.weight"])
+    assert torch.equal(weight, before)
+
+
+def test_an_orthogonalised_matrix_has_singular_values_near_one() -> None:
+    for shape in ((8, 32), (32, 8), (3, 8, 16)):
+        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+        assert values.min() > 0.4
+        assert values.max() < 1.5

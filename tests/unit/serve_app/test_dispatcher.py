@@ -1,0 +1,476 @@
+"""The dispatcher with its runs, on both stores, over families without weights."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from in_process import Workshop, now, small_registry, spec
+from PIL import Image
+
+from configs.registry import Registry
+from deployments.errors import LicenceRequired, OutOfMemory
+from deployments.fake import ProcessDied
+from serve_app import dispatcher as dispatcher_module
+from storage.errors import DatabaseUnavailable, DiskFull
+from storage.jobs import JobId, JobStatus, Phase
+from storage.media import MediaId
+
+both_stores = pytest.mark.parametrize("stores", ["memory", "sqlite"], indirect=True)
+
+
+@both_stores
+async def test_a_job_completes_with_its_file_thumbnail_and_metadata(workshop: Workshop) -> None:
+    job_id = workshop.add()
+    async with workshop.dispatching():
+        (job,) = await workshop.ended(job_id)
+    (media,) = workshop.media(job_id)
+    assert (job.status, job.attempts, job.media_path) == (JobStatus.COMPLETED, 1, media.file_path)
+    assert job.run_seconds is not None
+    assert job.load_seconds is not None
+    assert media.metadata["prompt"] == f"a picture for {job_id}"
+    assert media.metadata["seed"] == 7
+    assert media.metadata["generation_time"] >= 0
+    with Image.open(workshop.files.path(media.file_path)) as image:
+        assert image.size == (media.width, media.height) == (64, 64)
+        assert "a picture for" in image.text["cyberimage"]
+    assert len(workshop.media_files()) == 2
+    assert workshop.files.thumbnail(media.file_path).is_file()
+
+
+async def test_outputs_are_kept_in_order_each_with_its_seed(workshop: Workshop) -> None:
+    job_id = workshop.add(num_images=3)
+    async with workshop.dispatching():
+        await workshop.ended(job_id)
+    outputs = workshop.media(job_id)
+    assert [media.metadata["seed"] for media in outputs] == [7, 8, 9]
+    assert [media.metadata["image_number"] for media in outputs] == [1, 2, 3]
+    assert len({workshop.files.path(media.file_path).read_bytes() for media in outputs}) == 3
+
+
+async def test_a_clip_is_stored_as_video_with_a_poster_frame(workshop: Workshop) -> None:
+    job_id = workshop.add("clip")
+    async with workshop.dispatching():
+        await workshop.ended(job_id)
+    (media,) = workshop.media(job_id)
+    assert (media.media_type, media.file_path[-4:], media.metadata["frame_count"]) == ("video", ".mp4", 5)
+    with Image.open(workshop.files.thumbnail(media.file_path)) as poster:
+        assert poster.size == (64, 64)
+
+
+async def test_the_source_picture_reaches_the_family(workshop: Workshop) -> None:
+    source = workshop.add_media()
+    job_id = workshop.add("animate", source_image_id=source.id)
+    async with workshop.dispatching():
+        await workshop.ended(job_id)
+    (request,) = workshop.families["I2V"].requests
+    assert request.source_image is not None
+    assert Image.open(io.BytesIO(request.source_image)).size == (64, 64)
+    assert workshop.media(job_id)[0].metadata["source_image_id"] == source.id
+
+
+@both_stores
+async def test_a_failure_is_recorded_with_code_message_and_hint_and_leaves_no_files(
+    workshop: Workshop,
+) -> None:
+    workshop.family.fail_next(OutOfMemory("too big", hint="make it smaller"), after_steps=3)
+    job_id = workshop.add(num_images=2)
+    async with workshop.dispatching():
+        (job,) = await workshop.ended(job_id)
+    assert job.error is not None
+    assert (job.status, job.error.code) == (JobStatus.FAILED, "out_of_memory")
+    assert (job.error.message, job.error.hint) == ("too big", "make it smaller")
+    assert workshop.media(job_id) == ()
+    assert workshop.media_files() == []
+
+
+async def test_the_next_job_runs_after_one_that_failed(workshop: Workshop) -> None:
+    workshop.family.fail_next(LicenceRequired())
+    failing, fine = workshop.add(), workshop.add()
+    async with workshop.dispatching():
+        await workshop.ended(failing, fine)
+    assert (workshop.status(failing), workshop.status(fine)) == (JobStatus.FAILED, JobStatus.COMPLETED)
+
+
+async def test_an_error_nobody_knows_fails_the_job_and_not_the_dispatcher(workshop: Workshop) -> None:
+    workshop.family.fail_next(ZeroDivisionError())
+    failing, fine = workshop.add(), workshop.add()
+    async with workshop.dispatching():
+        job, _ = await workshop.ended(failing, fine)
+    assert job.error is not None
+    assert job.error.code == "internal_error"
+    assert workshop.status(fine) is JobStatus.COMPLETED
+
+
+@both_stores
+async def test_a_job_whose_worker_died_runs_again(workshop: Workshop) -> None:
+    workshop.family.fail_next(ProcessDied("killed"), after_steps=3)
+    job_id = workshop.add(num_images=2)
+    async with workshop.dispatching():
+        (job,) = await workshop.ended(job_id)
+    assert (job.status, job.attempts) == (JobStatus.COMPLETED, 2)
+    assert len(workshop.media(job_id)) == 2
+    assert len(workshop.media_files()) == 4, "what the dead run had made is gone"
+
+
+async def test_a_job_whose_worker_dies_three_times_fails_with_the_sentence(workshop: Workshop) -> None:
+    for _ in range(3):
+        workshop.family.fail_next(ProcessDied("killed"))
+    job_id, fine = workshop.add(), workshop.add()
+    async with workshop.dispatching():
+        job, _ = await workshop.ended(job_id, fine)
+    assert job.error is not None
+    assert (job.status, job.attempts, job.error.code) == (JobStatus.FAILED, 3, "worker_died")
+    assert job.error.message == "The worker died 3 times while running this job."
+    assert workshop.status(fine) is JobStatus.COMPLETED
+
+
+async def test_a_job_cancelled_while_it_waits_never_runs(workshop: Workshop) -> None:
+    job_id, other = workshop.add(), workshop.add()
+    workshop.stores.jobs.request_cancel(job_id, now=now())
+    async with workshop.dispatching():
+        await workshop.ended(other)
+    assert workshop.status(job_id) is JobStatus.CANCELLED
+    assert [request.job_id for request in workshop.family.requests] == [other]
+
+
+@both_stores
+@pytest.mark.parametrize("done", [0, 1, 2, 3], ids="after {} steps".format)
+async def test_cancelling_a_running_job_leaves_no_media(workshop: Workshop, done: int) -> None:
+    workshop.gate.close(after_steps=done)
+    job_id = workshop.add(num_images=2)
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        cancel(workshop, dispatcher, job_id)
+        (job,) = await workshop.ended(job_id)
+    assert job.status is JobStatus.CANCELLED
+    assert workshop.media(job_id) == ()
+    assert workshop.media_files() == []
+
+
+def cancel(workshop: Workshop, dispatcher: Any, job_id: JobId) -> None:
+    workshop.stores.jobs.request_cancel(job_id, now=now())
+    assert dispatcher.cancel(job_id)
+
+
+async def test_the_next_job_runs_on_the_same_family_after_a_cancel(workshop: Workshop) -> None:
+    workshop.gate.close()
+    job_id, other = workshop.add(), workshop.add()
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        cancel(workshop, dispatcher, job_id)
+        await workshop.ended(job_id)
+        workshop.gate.open()
+        await workshop.ended(other)
+    assert workshop.status(other) is JobStatus.COMPLETED
+
+
+async def test_cancelling_twice_is_cancelling_once(workshop: Workshop) -> None:
+    workshop.gate.close()
+    job_id = workshop.add()
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        for _ in range(3):
+            dispatcher.cancel(job_id)
+            await asyncio.sleep(0)
+        (job,) = await workshop.ended(job_id)
+    assert job.status is JobStatus.CANCELLED
+
+
+async def test_a_cancel_request_that_only_the_database_knows_is_honoured(workshop: Workshop) -> None:
+    workshop.gate.close()
+    job_id = workshop.add()
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        workshop.stores.jobs.request_cancel(job_id, now=now())
+        dispatcher.wake()
+        (job,) = await workshop.ended(job_id)
+    assert job.status is JobStatus.CANCELLED
+
+
+async def test_a_cancel_while_an_output_is_written_removes_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = workshop.add(num_images=2)
+    dispatcher = workshop.dispatcher()
+    write, loop = workshop.files.write, asyncio.get_running_loop()
+
+    def write_while_cancelled(*args: Any) -> str:
+        workshop.stores.jobs.request_cancel(job_id, now=now())
+        asyncio.run_coroutine_threadsafe(asyncio.to_thread(dispatcher.cancel, job_id), loop)
+        loop.call_soon_threadsafe(dispatcher.cancel, job_id)
+        return write(*args)
+
+    monkeypatch.setattr(workshop.files, "write", write_while_cancelled)
+    async with workshop.dispatching(dispatcher):
+        (job,) = await workshop.ended(job_id)
+    assert job.status is JobStatus.CANCELLED
+    assert workshop.media_files() == []
+
+
+async def test_a_cancel_while_the_end_is_recorded_keeps_row_and_files_together(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = workshop.add()
+    dispatcher = workshop.dispatcher()
+    complete, loop = workshop.stores.jobs.complete, asyncio.get_running_loop()
+
+    def complete_while_cancelled(*args: Any, **values: Any) -> bool:
+        loop.call_soon_threadsafe(dispatcher.cancel, job_id)
+        return complete(*args, **values)
+
+    monkeypatch.setattr(workshop.stores.jobs, "complete", complete_while_cancelled)
+    async with workshop.dispatching(dispatcher):
+        (job,) = await workshop.ended(job_id)
+        await asyncio.sleep(0.01)
+    assert job.status is JobStatus.COMPLETED
+    assert len(workshop.media(job_id)) == 1
+    assert len(workshop.media_files()) == 2
+
+
+async def test_a_cancel_that_comes_before_the_run_begins_is_honoured(workshop: Workshop) -> None:
+    job_id = workshop.add()
+    dispatcher = workshop.dispatcher()
+    start = dispatcher._start
+
+    def start_and_cancel(job: Any) -> None:
+        start(job)
+        dispatcher.cancel(job.id)
+
+    dispatcher._start = start_and_cancel  # type: ignore[method-assign]
+    async with workshop.dispatching(dispatcher):
+        (job,) = await workshop.ended(job_id)
+    assert job.status is JobStatus.CANCELLED
+
+
+@both_stores
+async def test_a_second_dispatcher_takes_back_what_the_first_left(workshop: Workshop) -> None:
+    workshop.gate.close(after_steps=2)
+    running, waiting = workshop.add(num_images=2), workshop.add()
+    async with workshop.dispatching(workshop.dispatcher("first")):
+        await workshop.reached()
+        assert workshop.status(running) is JobStatus.PROCESSING
+    assert workshop.status(running) is JobStatus.PROCESSING, "a dispatcher that stops ends no job"
+    assert workshop.media_files() == []
+    async with workshop.dispatching(workshop.dispatcher("second")):
+        jobs = await workshop.ended(running, waiting)
+    assert [(job.status, job.attempts) for job in jobs] == [
+        (JobStatus.COMPLETED, 2),
+        (JobStatus.COMPLETED, 1),
+    ]
+
+
+async def test_a_dispatcher_that_starts_fails_a_job_that_has_died_too_often(workshop: Workshop) -> None:
+    job_id = workshop.add()
+    claim(workshop, job_id)
+    async with workshop.dispatching(workshop.dispatcher("second", max_attempts=1)):
+        (job,) = await workshop.ended(job_id)
+    assert job.error is not None
+    assert job.error.code == "worker_died"
+
+
+def claim(workshop: Workshop, job_id: JobId) -> None:
+    until = now() + timedelta(minutes=1)
+    workshop.stores.jobs.claim(job_id, owner="first", now=now(), lease_until=until)
+
+
+async def test_a_paused_queue_starts_nothing_until_it_is_resumed(workshop: Workshop) -> None:
+    workshop.stores.jobs.set_paused(True)
+    job_id = workshop.add()
+    async with workshop.dispatching() as dispatcher:
+        await asyncio.sleep(0.03)
+        assert workshop.status(job_id) is JobStatus.PENDING
+        workshop.stores.jobs.set_paused(False)
+        dispatcher.wake()
+        await workshop.ended(job_id)
+
+
+async def test_a_job_whose_model_left_the_registry_fails_and_others_run(workshop: Workshop) -> None:
+    gone, fine = workshop.add("departed"), workshop.add()
+    async with workshop.dispatching():
+        job, other = await workshop.ended(gone, fine)
+    assert job.error is not None
+    assert (job.status, job.error.code) == (JobStatus.FAILED, "unknown_model")
+    assert other.status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("method", ["write", "write_thumbnail"])
+async def test_a_full_disk_fails_the_job_with_a_sentence_and_leaves_no_files(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise DiskFull
+
+    job_id = workshop.add(num_images=2)
+    monkeypatch.setattr(workshop.files, method, refuse)
+    async with workshop.dispatching():
+        (job,) = await workshop.ended(job_id)
+    assert job.error is not None
+    assert (job.error.code, job.error.message) == ("storage", DiskFull.__doc__)
+    assert workshop.media_files() == []
+
+
+async def test_a_full_disk_ends_the_run_in_the_family_at_once(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise DiskFull
+
+    monkeypatch.setattr(workshop.files, "write", refuse)
+    workshop.gate.close(after_steps=2)
+    job_id, other = workshop.add(num_images=2), workshop.add()
+    async with workshop.dispatching():
+        await workshop.ended(job_id, other)
+    assert len(workshop.family.requests) == 2, "the family was ready for the next job"
+
+
+async def test_an_end_that_cannot_be_recorded_is_tried_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+
+    def refuse(*args: Any, **values: Any) -> None:
+        loop.call_soon_threadsafe(refused.set)
+        raise DatabaseUnavailable
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(dispatcher_module, "RELEASE_RETRY_S", 0.001)
+    job_id = workshop.add()
+    async with workshop.dispatching():
+        with monkeypatch.context() as broken:
+            broken.setattr(workshop.stores.jobs, "complete", refuse)
+            broken.setattr(workshop.stores.jobs, "fail", refuse)
+            broken.setattr(workshop.stores.jobs, "release", refuse)
+            await refused.wait()
+            await asyncio.sleep(0.01)
+            assert workshop.status(job_id) is JobStatus.PROCESSING
+        (job,) = await workshop.ended(job_id)
+    assert (job.status, len(workshop.media_files())) == (JobStatus.COMPLETED, 2)
+
+
+async def test_a_database_that_is_away_for_a_while_does_not_end_the_dispatcher(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **values: Any) -> None:
+        raise DatabaseUnavailable
+
+    workshop.gate.close()
+    job_id = workshop.add()
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        with monkeypatch.context() as broken:
+            for method in ("waiting", "cancel_requests"):
+                broken.setattr(workshop.stores.jobs, method, refuse)
+            for _ in range(3):
+                dispatcher.wake()
+                await asyncio.sleep(0.005)
+        workshop.gate.open()
+        other = workshop.add()
+        dispatcher.wake()
+        await workshop.ended(job_id, other)
+
+
+@pytest.mark.parametrize("what", ["row", "file"])
+async def test_a_source_picture_that_was_deleted_fails_the_job(workshop: Workshop, what: str) -> None:
+    source = workshop.add_media()
+    job_id = workshop.add("animate", source_image_id=source.id)
+    if what == "row":
+        workshop.stores.media.delete(MediaId(source.id))
+    workshop.files.delete(source.file_path)
+    async with workshop.dispatching():
+        (job,) = await workshop.ended(job_id)
+    assert job.error is not None
+    assert (job.status, job.error.code) == (JobStatus.FAILED, "source_image_gone")
+    assert workshop.families["I2V"].requests == []
+
+
+async def test_higher_priorities_run_first_and_equal_ones_in_order(workshop: Workshop) -> None:
+    low, first, second, high = (workshop.add(priority=priority) for priority in (-1, 0, 0, 5))
+    async with workshop.dispatching():
+        await workshop.ended(low, first, second, high)
+    assert [request.job_id for request in workshop.family.requests] == [high, first, second, low]
+
+
+async def test_models_of_different_families_take_turns_on_one_gpu(workshop: Workshop) -> None:
+    workshop.gate.close()
+    painted, sketched = workshop.add("paint"), workshop.add("sketch")
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        dispatcher.wake()
+        await asyncio.sleep(0.02)
+        assert workshop.status(sketched) is JobStatus.PENDING
+        workshop.gate.open()
+        await workshop.ended(painted, sketched)
+
+
+async def test_two_gpus_run_two_families_at_once(make_workshop: Any) -> None:
+    workshop = make_workshop(gpus=2.0)
+    workshop.gate.close()
+    jobs = [workshop.add("paint"), workshop.add("sketch")]
+    async with workshop.dispatching():
+        async with asyncio.timeout(5):
+            while [workshop.status(job_id) for job_id in jobs] != [JobStatus.PROCESSING] * 2:
+                await asyncio.sleep(0.001)
+        workshop.gate.open()
+        await workshop.ended(*jobs)
+
+
+async def test_a_job_too_large_for_the_cluster_waits_without_holding_others_up(make_workshop: Any) -> None:
+    registry = Registry([*small_registry().values(), spec("huge", "sd35", num_gpus=2)])
+    workshop = make_workshop(registry=registry, max_overtake_s=0.0)
+    huge, fine = workshop.add("huge"), workshop.add()
+    async with workshop.dispatching():
+        await workshop.ended(fine)
+    assert workshop.status(huge) is JobStatus.PENDING
+
+
+async def test_progress_is_written_while_the_job_runs(workshop: Workshop) -> None:
+    workshop.gate.close(after_steps=1)
+    job_id = workshop.add(num_images=2)
+    async with workshop.dispatching():
+        await workshop.reached()
+        async with asyncio.timeout(5):
+            while (progress := workshop.job(job_id).progress) is None or progress.step is None:
+                await asyncio.sleep(0.005)
+        assert (progress.phase, progress.total_steps) == (Phase.GENERATING, 4)
+        workshop.gate.open()
+        await workshop.ended(job_id)
+
+
+async def test_every_change_of_a_job_is_published(workshop: Workshop) -> None:
+    job_id = workshop.add()
+    with workshop.news.subscribe() as subscription:
+        seen = []
+        async with workshop.dispatching(), asyncio.timeout(5):
+            while JobStatus.COMPLETED not in seen:
+                seen.append((await subscription.next())[job_id])
+    assert seen[0] == JobStatus.PROCESSING
+
+
+async def test_the_overview_tells_what_is_loaded_and_what_runs(workshop: Workshop) -> None:
+    workshop.gate.close()
+    job_id = workshop.add()
+    async with workshop.dispatching() as dispatcher:
+        await workshop.reached()
+        dispatcher._state_at = -1
+        overview = await dispatcher.overview()
+        assert (overview.running, overview.loaded) == ({"Flux": 1}, {"Flux": "paint"})
+        assert not await dispatcher.unload("Flux"), "it is busy"
+        workshop.gate.open()
+        await workshop.ended(job_id)
+        await asyncio.sleep(0.01)
+        assert await dispatcher.unload("Flux")
+    assert workshop.clients["Flux"].replicas == 0
+
+
+async def test_leases_are_renewed_while_a_job_runs(workshop: Workshop) -> None:
+    workshop.gate.close()
+    job_id = workshop.add()
+    async with workshop.dispatching(workshop.dispatcher(lease_s=0.03)):
+        await workshop.reached()
+        first = workshop.job(job_id).lease_expires_at
+        await asyncio.sleep(0.05)
+        assert workshop.job(job_id).lease_expires_at > first
