@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -164,7 +164,7 @@ class Dispatcher:
         if not waiting:
             self._head = None
             return
-        state = await self._read_cluster()
+        state = await self._cluster_for(waiting)
         decision = self._plan([job for job in waiting if job.model in self._registry], state)
         by_id = {job.id: job for job in waiting}
         for job in waiting:
@@ -227,6 +227,16 @@ class Dispatcher:
 
     def _running(self) -> Counter[str]:
         return Counter(self._deployment_of(run.job.model) for run in self._runs.values())
+
+    async def _cluster_for(self, waiting: Iterable[WaitingJob]) -> ClusterState:
+        """The cluster, as new as planning needs it: where nothing runs and one family waits, that is old.
+
+        Ray takes up to 0.1 s to answer, by far the longest wait on a job's way to its replica.
+        """
+        deployments = {self._deployment_of(job.model) for job in waiting if job.model in self._registry}
+        if self._runs or len(deployments) > 1 or self._state_at < 0:
+            return await self._read_cluster()
+        return self._state
 
     async def _read_cluster(self) -> ClusterState:
         if time.monotonic() - self._state_at > CLUSTER_TTL_S:

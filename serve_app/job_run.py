@@ -23,7 +23,6 @@ from storage import MediaIndex, StorageError
 from storage.files import MediaFiles
 from storage.jobs import Job, JobError, JobProgress, JobStatus, JobStore, Phase
 from storage.media import Media, MediaId
-from storage.thumbnails import image_thumbnail, poster_frame
 
 log = logging.getLogger("cyberimage.dispatcher")
 
@@ -95,6 +94,10 @@ class JobRun:
         self._stopped = True
 
     async def execute(self) -> None:
+        await self._run()
+        await self._make_thumbnails()
+
+    async def _run(self) -> None:
         try:
             await self._generate()
             await self._progress.close()
@@ -173,17 +176,10 @@ class JobRun:
             self._media.append(await storing)
 
     def _store(self, artifact: Artifact) -> Media:
-        """Write the output's file and thumbnail; its row is written with the job's end."""
+        """Write the output's file; its row is written with the job's end."""
         created_at = self._desk.now()
         media_id = MediaId(str(uuid.uuid4()))
-        files = self._desk.files
-        thumbnail = image_thumbnail if artifact.media_type == "image" else poster_frame
-        path = files.write(media_id, artifact.media_type, artifact.data, created_at)
-        try:
-            files.write_thumbnail(path, thumbnail(artifact.data))
-        except BaseException:
-            files.delete(path)
-            raise
+        path = self._desk.files.write(media_id, artifact.media_type, artifact.data, created_at)
         return Media(
             id=media_id,
             job_id=self.job.id,
@@ -219,6 +215,14 @@ class JobRun:
             self._publish(JobStatus.COMPLETED)
         else:
             await self._end_cancelled()
+
+    async def _make_thumbnails(self) -> None:
+        """After the job's end, which must not wait for them. One that fails is made when it is asked for."""
+        for media in self._media:
+            try:
+                await self._desk.blocking(self._desk.files.thumbnail, media.file_path)
+            except (StorageError, OSError) as error:
+                log.warning("job %s: no thumbnail of %s: %s", self.job.id, media.id, error)
 
     async def _fail(self, error: JobError) -> None:
         desk = self._desk

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 from dotenv import load_dotenv
 
 from configs.registry import load_registry
@@ -27,6 +28,7 @@ READY_TIMEOUT_S = 60.0
 #: Seconds that a detached server may take in all, and that one may take to stop.
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Ports tried after the default one.
 PORTS_TRIED = 50
 
@@ -57,11 +59,11 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     load_dotenv(".env")
     registry = load_registry(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.data_dir), _stop_signals() as stop:
+    with _alone(settings.data_dir), held_port(settings) as port, _stop_signals() as stop:
         from serve_app.cluster import connect, deploy, disconnect
 
-        port = choose_port(settings)
         connection = connect(settings)
+        _set_on_signals(stop)
         try:
             deploy(settings, registry, port, own=connection.own)
             info = _describe(settings, port, connection.dashboard_url, connection.token_file)
@@ -104,13 +106,31 @@ def stop(settings: Settings) -> bool:
     info = find(settings)
     if info is None:
         return False
+    processes = _family_of(info.pid)
     os.kill(info.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while not _is_free(settings.data_dir):
+    while any(_runs(process) for process in processes):
         if time.monotonic() > deadline:
             raise ServerError(f"process {info.pid} does not stop; end it with `kill -9 {info.pid}`")
         time.sleep(0.1)
     return True
+
+
+def _family_of(pid: int) -> list[psutil.Process]:
+    """The process and all that it started: Ray's processes end a moment after the one that asked for it."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """A zombie does not: waiting for it is its parent's business, and some containers' init never does."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def find(settings: Settings) -> ServerInfo | None:
@@ -124,29 +144,37 @@ def find(settings: Settings) -> ServerInfo | None:
         return None
 
 
-def choose_port(settings: Settings) -> int:
+@contextmanager
+def held_port(settings: Settings) -> Iterator[int]:
     """The port to listen on: the one asked for, or the first free one from the default on.
+
+    No other server takes it meanwhile, not even one that starts at the same moment: Ray Serve binds with
+    SO_REUSEPORT, so two of them would share a port and each answer half of the requests.
 
     Raises ServerError if a port was asked for and is taken.
     """
-    if settings.port == 0:
-        return _free_port(settings.host, 0) or 0
-    asked_for = "port" in settings.model_fields_set
-    candidates = range(settings.port, settings.port + (1 if asked_for else PORTS_TRIED))
-    for port in candidates:
-        if _free_port(settings.host, port):
-            return port
+    fixed = settings.port == 0 or "port" in settings.model_fields_set
+    for port in range(settings.port, settings.port + (1 if fixed else PORTS_TRIED)):
+        with socket.socket() as holder:
+            if _bind(holder, settings.host, port):
+                found = int(holder.getsockname()[1])
+                if os.environ.get("RAY_ADDRESS"):
+                    holder.close()  # That cluster's user may be another, who cannot share it.
+                yield found
+                return
     raise ServerError(f"port {settings.port} is taken; choose another with --port, or 0 for any free one")
 
 
-def _free_port(host: str, port: int) -> int | None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return None
-        return int(probe.getsockname()[1])
+def _bind(holder: socket.socket, host: str, port: int) -> bool:
+    """Take the port alone, and only then let the Ray Serve of this user bind it too."""
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((host, port))
+    except OSError:
+        return False
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return True
 
 
 def _describe(settings: Settings, port: int, dashboard_url: str | None, token: Path | None) -> ServerInfo:
@@ -219,12 +247,19 @@ def _announced(info: ServerInfo) -> Iterator[None]:
 def _stop_signals() -> Iterator[threading.Event]:
     """An event that SIGINT or SIGTERM sets."""
     stop = threading.Event()
-    previous = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    _set_on_signals(stop)
     try:
         yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _set_on_signals(stop: threading.Event) -> None:
+    """To be repeated after ray.init(), which puts in a handler that prints a stack trace at SIGTERM."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import httpx
 from PIL import Image
 
 PROMPT = "a large red circle on a blue background"
-#: Enough work to interfere with: 10 s and more on one busy core, in steps of a fraction of a second.
-LONG = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 2}
+#: For a test that ends the job itself: minutes of work, in steps of a fraction of a second.
+ENDLESS = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 8}
+#: Some seconds of work, for a test that interferes and then wants the job completed.
+LASTING = {"width": 192, "height": 192, "num_inference_steps": 30, "num_images": 2, "seed": 5}
 #: Ends at once.
 SHORT = {"width": 64, "height": 64, "num_inference_steps": 2, "num_images": 1}
 

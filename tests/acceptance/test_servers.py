@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import processes
-from tests.acceptance.conftest import Server
-from tests.serving import LONG, SHORT, Api
+from tests.servers import Server
+from tests.serving import ENDLESS, LASTING, SHORT, Api
 
 pytestmark = pytest.mark.acceptance
 
@@ -45,7 +45,7 @@ def test_two_servers_work_side_by_side(api: Api, neighbour: Api, server: Server,
 def test_a_deployment_goes_from_zero_to_one_and_back(neighbour: Api, second: Server):
     neighbour.until_replicas("SD35", 0)
     assert processes.replicas(second.info["pid"], "SD35") == []
-    job = neighbour.paint(model="demo-sd35", **LONG)
+    job = neighbour.paint(model="demo-sd35", **ENDLESS)
     neighbour.painting(job)
     (worker,) = processes.replicas(second.info["pid"], "SD35")
     assert neighbour.deployment("SD35")["replicas"] == 1
@@ -55,7 +55,7 @@ def test_a_deployment_goes_from_zero_to_one_and_back(neighbour: Api, second: Ser
 
 
 def test_jobs_outlive_a_killed_server(neighbour: Api, second: Server):
-    running, *waiting = neighbour.paint(**LONG), neighbour.paint(**SHORT), neighbour.paint(**SHORT)
+    running, *waiting = neighbour.paint(**LASTING), neighbour.paint(**SHORT), neighbour.paint(**SHORT)
     neighbour.painting(running)
     second.kill()
     second.run("up", "--detach")

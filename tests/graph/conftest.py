@@ -1,132 +1,13 @@
-"""The real graph on a plain Ray cluster: `ray start`, then `serve deploy serve_config.yaml`."""
-
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
-import httpx
 import pytest
-import yaml
 
-from serve_app.cluster import CONFIG_FILE
-from tests import processes
-from tests.serving import Api
-
-BIN = Path(sys.executable).parent
-
-
-@dataclass(frozen=True, kw_only=True)
-class Graph:
-    """A deployed graph: its API, where it keeps things, and the `ray start` above all its processes."""
-
-    api: Api
-    data_dir: Path
-    pid: int
-    dashboard: str
-    environment: dict[str, str]
-
-    def replicas(self, deployment: str) -> list[int]:
-        return [process.pid for process in processes.replicas(self.pid, deployment)]
-
-    def serve(self, *arguments: str) -> str:
-        """What the `serve` command prints."""
-        command = [BIN / "serve", *arguments, "--address", self.dashboard]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def pictures(self) -> set[str]:
-        """Ids of the pictures that lie in the media folder, finished or not."""
-        return {file.stem for file in (self.data_dir / "media").rglob("*.png*")}
+from tests.plain_cluster import Graph, plain_cluster
 
 
 @pytest.fixture(scope="session")
 def graph() -> Iterator[Graph]:
-    # Ray's socket paths hold little more than 100 characters, so not below pytest's own folder.
-    with tempfile.TemporaryDirectory(prefix="ci-", ignore_cleanup_errors=True) as folder:
-        data_dir = Path(folder) / "data"
-        data_dir.mkdir()
-        environment = _environment(Path(folder), data_dir)
-        port = processes.free_port()
-        ray = _start_ray(Path(folder), port, environment)
-        try:
-            with _deployed(ray, data_dir, f"http://127.0.0.1:{port}", environment) as graph:
-                yield graph
-        finally:
-            started = [*processes.tree(ray.pid), *processes.with_variable("RAY_TMPDIR", folder)]
-            processes.kill_group(ray.pid)
-            processes.end(started)
-            ray.wait()
-
-
-def _environment(folder: Path, data_dir: Path) -> dict[str, str]:
-    """A cluster apart from all others of this machine, with a token of its own."""
-    token = folder / "token"
-    token.write_text("0123456789abcdef" * 4)
-    return os.environ | {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_TMPDIR": str(folder),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.1",
-        "CYBERIMAGE_DATA_DIR": str(data_dir),
-        "CYBERIMAGE_MODELS": "demo",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def _start_ray(folder: Path, dashboard_port: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    options = {
-        "port": 0,
-        "dashboard-port": dashboard_port,
-        "dashboard-agent-listen-port": processes.free_port(),
-        "ray-client-server-port": processes.free_port(),
-        "min-worker-port": 0,
-        "max-worker-port": 0,
-        "temp-dir": folder,
-        "num-cpus": 4,
-        "num-gpus": 1,
-        "object-store-memory": 200_000_000,
-    }
-    command = [BIN / "ray", "start", "--head", "--block", *(f"--{k}={v}" for k, v in options.items())]
-    with (folder / "ray.log").open("wb") as log:
-        return subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-
-
-@contextmanager
-def _deployed(
-    ray: subprocess.Popen[bytes], data_dir: Path, dashboard: str, environment: dict[str, str]
-) -> Iterator[Graph]:
-    config = yaml.safe_load(CONFIG_FILE.read_text("utf-8"))
-    config["http_options"]["port"] = processes.free_port()
-    file = data_dir.parent / "serve_config.yaml"
-    file.write_text(yaml.safe_dump(config))
-    with closing(Api(f"http://127.0.0.1:{config['http_options']['port']}")) as api:
-        graph = Graph(api=api, data_dir=data_dir, pid=ray.pid, dashboard=dashboard, environment=environment)
-        _await(lambda: httpx.get(dashboard, timeout=5).status_code < 500, ray)
-        graph.serve("deploy", str(file))
-        _await(lambda: api.http.get("/health").status_code == 200, ray)
+    with plain_cluster() as graph:
         yield graph
-
-
-def _await(condition: Callable[[], bool], ray: subprocess.Popen[bytes], within: float = 180) -> None:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        assert ray.poll() is None, "ray start has ended"
-        try:
-            if condition():
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError("the graph does not come up")

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from tests import processes
-from tests.graph.conftest import Graph
-from tests.serving import LONG, SHORT
+from tests.plain_cluster import Graph
+from tests.serving import ENDLESS, LASTING, SHORT
 
 pytestmark = pytest.mark.graph
 
@@ -50,7 +50,7 @@ def test_serve_deploy_runs_the_graph_on_a_plain_cluster(graph: Graph):
 @pytest.mark.usefixtures("empty")
 def test_a_family_has_no_process_before_its_first_job_and_one_during_it(graph: Graph):
     assert [graph.replicas(name) for name in FAMILIES] == [[], [], [], [], []]
-    job = graph.api.paint(**LONG)
+    job = graph.api.paint(**ENDLESS)
     graph.api.painting(job)
     assert graph.api.deployment("Flux")["replicas"] == 1
     assert len(graph.replicas("Flux")) == 1
@@ -60,7 +60,7 @@ def test_a_family_has_no_process_before_its_first_job_and_one_during_it(graph: G
 def test_demand_for_another_family_takes_the_gpu_from_an_idle_one(graph: Graph):
     graph.api.completed(graph.api.paint(**SHORT))
     assert len(graph.replicas("Flux")) == 1
-    job = graph.api.paint(model="demo-sd35", **LONG)
+    job = graph.api.paint(model="demo-sd35", **ENDLESS)
     graph.api.painting(job)
     assert graph.api.until_replicas("Flux", 0)["idle_seconds"] is None
     assert (len(graph.replicas("Flux")), len(graph.replicas("SD35"))) == (0, 1)
@@ -76,7 +76,7 @@ def test_unloading_empties_an_idle_deployment(graph: Graph):
 
 
 def test_a_busy_deployment_is_not_unloaded(graph: Graph):
-    job = graph.api.paint(**LONG)
+    job = graph.api.paint(**ENDLESS)
     graph.api.painting(job)
     reply = graph.api.http.post("/api/models/demo-flux/unload")
     assert (reply.status_code, reply.json()["code"]) == (409, "conflict")
@@ -84,7 +84,7 @@ def test_a_busy_deployment_is_not_unloaded(graph: Graph):
 
 
 def test_cancelling_a_running_job_ends_it_at_once_and_spares_its_worker(graph: Graph):
-    job = graph.api.paint(**LONG)
+    job = graph.api.paint(**ENDLESS)
     graph.api.painting(job)
     worker = graph.replicas("Flux")
     before = graph.pictures()
@@ -96,10 +96,9 @@ def test_cancelling_a_running_job_ends_it_at_once_and_spares_its_worker(graph: G
 
 
 def test_a_job_whose_worker_is_killed_runs_again(graph: Graph):
-    settings = LONG | {"seed": 5, "num_inference_steps": 20}
-    (undisturbed,) = graph.api.completed(graph.api.paint(**settings))
+    (undisturbed,) = graph.api.completed(graph.api.paint(**LASTING))
     before = graph.pictures()
-    job = graph.api.paint(**settings)
+    job = graph.api.paint(**LASTING)
     graph.api.painting(job)
     kill(graph, "Flux")
     (done,) = graph.api.completed(job)
@@ -113,7 +112,7 @@ def test_a_job_whose_worker_is_killed_runs_again(graph: Graph):
 
 def test_a_job_that_loses_every_worker_fails_and_the_next_job_runs(graph: Graph):
     before = graph.pictures()
-    job = graph.api.paint(**LONG)
+    job = graph.api.paint(**ENDLESS)
     for attempt in (1, 2, 3):
         graph.api.painting(job, attempt)
         kill(graph, "Flux")
@@ -127,7 +126,7 @@ def test_a_job_that_loses_every_worker_fails_and_the_next_job_runs(graph: Graph)
 
 def test_a_job_survives_the_death_of_the_dispatcher(graph: Graph):
     before = graph.pictures()
-    job, waiting = graph.api.paint(**LONG), graph.api.paint(**SHORT)
+    job, waiting = graph.api.paint(**LASTING), graph.api.paint(**SHORT)
     graph.api.painting(job)
     kill(graph, "Dispatcher")
     done, waited = graph.api.completed(job, waiting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from PIL import Image
 
 from configs.models import IntRange, ModelSpec
@@ -22,6 +23,7 @@ from deployments import FAMILIES
 from deployments.fake import FakeFamily
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
+from serve_app.api.events import EventLog
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.dispatcher import Dispatcher
@@ -36,6 +38,7 @@ from tests.generation import model_spec
 PATIENCE_S = 10.0
 MANY = 10_000
 _numbers = itertools.count()
+_apps: dict[str, FastAPI] = {}
 
 
 def now() -> datetime:
@@ -103,6 +106,7 @@ class Workshop:
         self.family = self.families["Flux"]
         self.clients = {name: LocalFamilyClient(family) for name, family in self.families.items()}
         self.cluster = LocalCluster(self.clients, gpus=self.gpus)
+        self._dispatchers: list[Dispatcher] = []
 
     def dispatcher(self, owner: str = "me", *, max_attempts: int = 3, **changes: Any) -> Dispatcher:
         desk = Desk(
@@ -122,7 +126,8 @@ class Workshop:
             "max_overtake_s": self.max_overtake_s,
             "lease_s": 30.0,
         }
-        return Dispatcher(desk=desk, **(parts | changes))
+        self._dispatchers.append(Dispatcher(desk=desk, **(parts | changes)))
+        return self._dispatchers[-1]
 
     @asynccontextmanager
     async def dispatching(self, dispatcher: Dispatcher | None = None) -> AsyncIterator[Dispatcher]:
@@ -140,7 +145,8 @@ class Workshop:
     async def serving(self, *, dispatching: bool = True, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the API, with the dispatcher running or only asked."""
         dispatcher = self.dispatcher()
-        app = create_app(self.services(dispatcher, Settings(_env_file=None, models="demo", **settings)))
+        services = self.services(dispatcher, Settings(_env_file=None, models="demo", **settings))
+        app = app_over(services, repr(settings))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
@@ -204,9 +210,9 @@ class Workshop:
 
     async def ended(self, *job_ids: str) -> list[Job]:
         """The jobs as soon as all of them have ended."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not all(self.status(job_id).ended for job_id in job_ids):
-                await asyncio.sleep(0.001)
+        running = [dispatcher._runs for dispatcher in self._dispatchers]
+        await until(lambda: all(self.status(job_id).ended for job_id in job_ids))
+        await until(lambda: not any(job_id in runs for runs in running for job_id in job_ids))
         return [self.job(job_id) for job_id in job_ids]
 
     async def reached(self) -> None:
@@ -235,17 +241,32 @@ class Workshop:
             "metadata": {"model_id": "paint", "prompt": "a red fox", "seed": 7},
         }
         values |= changes
-        path = self.files.write(
-            media_id, values["media_type"], data or picture(64, 64), values["created_at"]
-        )
+        path = self.files.write(media_id, values["media_type"], data or picture(64, 64), values["created_at"])
         media = Media(file_path=path, **values)
         self.stores.media.add(media)
         return media
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Stores send no events, so they are asked again and again."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 @asynccontextmanager
 async def nothing() -> AsyncIterator[None]:
     yield
+
+
+def app_over(services: Services, key: str) -> FastAPI:
+    """The application. One with the same settings is used again: its first request takes longest."""
+    if key not in _apps:
+        _apps[key] = create_app(services)
+    app = _apps[key]
+    app.state.services = services
+    app.state.events = EventLog(services.news)
+    return app
 
 
 def picture(width: int, height: int, kind: str = "PNG", **options: Any) -> bytes:

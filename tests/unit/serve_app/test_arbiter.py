@@ -35,9 +35,7 @@ def starts(
     capacity: float = 1.0,
     head: Head | None = None,
 ) -> str:
-    return " ".join(
-        plan(line, deployments, capacity=capacity, max_overtake_s=OVERTAKE_S, head=head).starts
-    )
+    return " ".join(plan(line, deployments, capacity=capacity, max_overtake_s=OVERTAKE_S, head=head).starts)
 
 
 def warm(name: str, *, running: int = 0) -> Deployment:
@@ -124,7 +122,7 @@ def test_a_job_larger_than_all_gpus_is_never_head() -> None:
 # -- properties
 
 NAMES = "abc"
-quick = settings(max_examples=40)
+quick = settings(max_examples=30)
 priorities = st.integers(0, 1)
 shares = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0])
 
@@ -133,9 +131,7 @@ shares = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0])
 def lines(draw: st.DrawFn, names: str = NAMES) -> list[Waiting]:
     jobs = draw(st.lists(st.tuples(st.sampled_from(names), st.integers(1, 2), priorities), max_size=8))
     return [
-        Waiting(
-            id=f"{place:02}", model=f"{name}{model}", deployment=name, priority=priority, position=place
-        )
+        Waiting(id=f"{place:02}", model=f"{name}{model}", deployment=name, priority=priority, position=place)
         for place, (name, model, priority) in enumerate(jobs)
     ]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from in_process import Workshop, now, small_registry, spec
+from in_process import Workshop, now, small_registry, spec, until
 from PIL import Image
 
 from configs.registry import Registry
@@ -297,20 +297,34 @@ async def test_a_job_whose_model_left_the_registry_fails_and_others_run(workshop
     assert other.status is JobStatus.COMPLETED
 
 
-@pytest.mark.parametrize("method", ["write", "write_thumbnail"])
 async def test_a_full_disk_fails_the_job_with_a_sentence_and_leaves_no_files(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, method: str
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any) -> None:
         raise DiskFull
 
     job_id = workshop.add(num_images=2)
-    monkeypatch.setattr(workshop.files, method, refuse)
+    monkeypatch.setattr(workshop.files, "write", refuse)
     async with workshop.dispatching():
         (job,) = await workshop.ended(job_id)
     assert job.error is not None
     assert (job.error.code, job.error.message) == ("storage", DiskFull.__doc__)
     assert workshop.media_files() == []
+
+
+async def test_a_job_completes_without_its_thumbnail(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise DiskFull
+
+    job_id = workshop.add()
+    with monkeypatch.context() as patch:
+        patch.setattr(workshop.files, "write_thumbnail", refuse)
+        async with workshop.dispatching():
+            (job,) = await workshop.ended(job_id)
+    assert job.status is JobStatus.COMPLETED
+    assert workshop.files.thumbnail(str(job.media_path)).is_file(), "made when it is asked for"
 
 
 async def test_a_full_disk_ends_the_run_in_the_family_at_once(
@@ -411,9 +425,7 @@ async def test_two_gpus_run_two_families_at_once(make_workshop: Any) -> None:
     workshop.gate.close()
     jobs = [workshop.add("paint"), workshop.add("sketch")]
     async with workshop.dispatching():
-        async with asyncio.timeout(5):
-            while [workshop.status(job_id) for job_id in jobs] != [JobStatus.PROCESSING] * 2:
-                await asyncio.sleep(0.001)
+        await until(lambda: {workshop.status(job_id) for job_id in jobs} == {JobStatus.PROCESSING})
         workshop.gate.open()
         await workshop.ended(*jobs)
 
@@ -432,12 +444,17 @@ async def test_progress_is_written_while_the_job_runs(workshop: Workshop) -> Non
     job_id = workshop.add(num_images=2)
     async with workshop.dispatching():
         await workshop.reached()
-        async with asyncio.timeout(5):
-            while (progress := workshop.job(job_id).progress) is None or progress.step is None:
-                await asyncio.sleep(0.005)
+        await until(lambda: steps_done(workshop, job_id) is not None)
+        progress = workshop.job(job_id).progress
+        assert progress is not None
         assert (progress.phase, progress.total_steps) == (Phase.GENERATING, 4)
         workshop.gate.open()
         await workshop.ended(job_id)
+
+
+def steps_done(workshop: Workshop, job_id: JobId) -> int | None:
+    progress = workshop.job(job_id).progress
+    return progress.step if progress else None
 
 
 async def test_every_change_of_a_job_is_published(workshop: Workshop) -> None:

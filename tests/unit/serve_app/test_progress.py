@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from in_process import until
+
 from serve_app.progress import ProgressWriter
 from storage.errors import DatabaseUnavailable
 from storage.jobs import JobProgress, Phase
@@ -30,9 +32,7 @@ class Rows:
         self.written.append(progress)
 
     async def has(self, *progress: JobProgress) -> bool:
-        async with asyncio.timeout(5):
-            while self.written != list(progress):
-                await asyncio.sleep(0)
+        await until(lambda: self.written == list(progress))
         return True
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.scaling import UNLOAD_METRIC, Load, SharedGpuPolicy, allot
@@ -65,6 +65,7 @@ loads = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(loads, st.floats(0, 8))
 def test_demand_is_never_cut_and_warm_replicas_take_only_free_gpus(loads: list[Load], gpus: float) -> None:
     replicas = allot(loads, gpus=gpus, keep_warm_s=300)
@@ -76,6 +77,7 @@ def test_demand_is_never_cut_and_warm_replicas_take_only_free_gpus(loads: list[L
     assert held <= max(gpus, demanded) + 1e-6
 
 
+@settings(max_examples=40)
 @given(loads, st.floats(0, 8), st.randoms(use_true_random=False))
 def test_the_order_of_deployments_is_irrelevant(loads: list[Load], gpus: float, order: Any) -> None:
     shuffled = order.sample(loads, len(loads))

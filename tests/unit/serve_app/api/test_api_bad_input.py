@@ -76,7 +76,8 @@ PICTURE_MODELS = "paint, sketch, switched-off"
         (
             "/api/generate_t2v",
             {"model_id": "animate", "prompt": "x"},
-            "Model animate is of type i2v and not a text-to-video generation model. Models that would do: clip",
+            "Model animate is of type i2v and not a text-to-video generation model. "
+            "Models that would do: clip",
         ),
         (
             "/api/generate_video",
@@ -135,7 +136,10 @@ async def test_a_wrong_model_is_told_which_would_do(
         ({"width": {"px": 64}}, "settings.width: Input should be a valid integer"),
         ({"heigth": 64}, "Unknown setting 'heigth': did you mean 'height'?"),
         ({"num_frames": 5}, "Unknown setting 'num_frames': did you mean 'num_images'?"),
-        ({"negative_prompt": "\ud800"}, "settings.negative_prompt is not valid Unicode text (a lone surrogate)"),
+        (
+            {"negative_prompt": "\ud800"},
+            "settings.negative_prompt is not valid Unicode text (a lone surrogate)",
+        ),
     ],
 )
 async def test_a_wrong_setting_is_named_with_what_would_be_right(
@@ -217,7 +221,9 @@ async def test_a_body_that_is_no_request_is_told_why(
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00", b"[" * 100_000, b'{"width": ' + b"9" * 5000 + b"}"], ids=["bytes", "deep", "digits"]
+    "content",
+    [b"\xff\xfe\x00", b"[" * 100_000, b'{"width": ' + b"9" * 5000 + b"}"],
+    ids=["bytes", "deep", "digits"],
 )
 async def test_a_body_that_no_parser_likes_is_refused(client: httpx.AsyncClient, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
@@ -228,7 +234,11 @@ async def test_a_prompt_may_have_as_many_characters_as_the_model_reads(client: h
     for route, name, field in [
         ("/api/generate", "Prompt", {"model_id": "paint", "prompt": "é" * 2001}),
         ("/api/generate_t2v", "Prompt", {"model_id": "clip", "prompt": "é" * 2001}),
-        ("/api/generate", "Negative prompt", {"model_id": "sketch", "prompt": "", "negative_prompt": "é" * 2001}),
+        (
+            "/api/generate",
+            "Negative prompt",
+            {"model_id": "sketch", "prompt": "", "negative_prompt": "é" * 2001},
+        ),
     ]:
         message = refusal(await client.post(route, json=field), 400)
         assert message == f"{name} too long. Maximum length is 2000 characters."

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from in_process import Workshop, now
+from in_process import Workshop, now, until
 
 from deployments.errors import OutOfMemory
 from storage.jobs import JobError, JobId, JobStatus
@@ -28,7 +28,11 @@ async def test_a_waiting_job_tells_its_position(idle: httpx.AsyncClient, worksho
     workshop.add()
     second = workshop.add()
     view = (await idle.get(f"/api/status/{second}")).json()
-    assert (view["status"], view["queue_position"], view["message"]) == ("pending", 2, "Waiting at position 2")
+    assert (view["status"], view["queue_position"], view["message"]) == (
+        "pending",
+        2,
+        "Waiting at position 2",
+    )
     assert (view["started_at"], view["completed_at"], view["images"], view["attempts"]) == (None, None, [], 0)
     assert view["created_at"].endswith("Z")
     assert view == (await idle.get(f"/api/jobs/{second}")).json()
@@ -52,9 +56,8 @@ async def test_a_running_job_tells_its_step(client: httpx.AsyncClient, workshop:
     job_id = workshop.add(num_images=2)
     await client.post("/api/queue/resume")
     await workshop.reached()
-    async with asyncio.timeout(5):
-        while (view := (await client.get(f"/api/status/{job_id}")).json())["progress"]["step"] is None:
-            await asyncio.sleep(0.005)
+    await until(lambda: (progress := workshop.job(job_id).progress) is not None and progress.step is not None)
+    view = (await client.get(f"/api/status/{job_id}")).json()
     progress = view["progress"]
     assert (view["status"], progress["generating"], progress["total_steps"]) == ("processing", True, 4)
     assert progress["percent"] in (0.0, 25.0)
@@ -88,7 +91,9 @@ async def test_an_unknown_job_is_not_found(idle: httpx.AsyncClient, wait: str) -
     assert (reply.status_code, reply.json()["message"]) == (404, "Job not found: nope")
 
 
-async def test_wait_holds_the_reply_until_the_job_changes(idle: httpx.AsyncClient, workshop: Workshop) -> None:
+async def test_wait_holds_the_reply_until_the_job_changes(
+    idle: httpx.AsyncClient, workshop: Workshop
+) -> None:
     job_id = workshop.add()
     reply = asyncio.create_task(idle.get(f"/api/status/{job_id}?wait=20"))
     await asyncio.sleep(0.02)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import AsyncIterator
 from io import BytesIO
 
 import httpx
@@ -185,7 +184,7 @@ async def test_a_picture_of_too_many_pixels_is_too_large(workshop: Workshop) -> 
 
 
 @pytest.fixture
-async def gallery(client: httpx.AsyncClient, workshop: Workshop) -> AsyncIterator[list[str]]:
+def gallery(workshop: Workshop) -> list[str]:
     """Ids of five pictures and a clip of jobs, newest first."""
     made = []
     for number, prompt in enumerate(["a fox", "a red fox", "a red car", "100% wool", "snow"]):
@@ -193,7 +192,7 @@ async def gallery(client: httpx.AsyncClient, workshop: Workshop) -> AsyncIterato
         made.append(workshop.add_media(job_id=f"job-{number}", metadata=metadata).id)
     metadata = {"model_id": "clip", "prompt": "a fox runs", "seed": 7}
     made.append(workshop.add_media(job_id="job-9", media_type="video", metadata=metadata).id)
-    yield made[::-1]
+    return made[::-1]
 
 
 async def found(client: httpx.AsyncClient, **query: object) -> list[str]:
@@ -251,7 +250,9 @@ async def test_more_than_fifty_are_not_given_at_once(client: httpx.AsyncClient) 
     assert (await client.get("/api/gallery?limit=1000")).json()["limit"] == 50
 
 
-@pytest.mark.parametrize("query", ["page=0", "limit=0", "cursor=x", "type=audio", "favorite=perhaps", "page=x"])
+@pytest.mark.parametrize(
+    "query", ["page=0", "limit=0", "cursor=x", "type=audio", "favorite=perhaps", "page=x"]
+)
 async def test_an_impossible_page_is_refused(client: httpx.AsyncClient, query: str) -> None:
     assert (await client.get(f"/api/gallery?{query}")).status_code == 400
 

@@ -100,9 +100,7 @@ async def test_the_same_request_with_a_seed_gives_the_same_file(
     assert files[0] == files[1]
 
 
-async def test_the_route_decides_the_type_and_the_source(
-    idle: httpx.AsyncClient, workshop: Workshop
-) -> None:
+async def test_the_route_decides_the_type_and_the_source(idle: httpx.AsyncClient, workshop: Workshop) -> None:
     forged = {"type": "i2v", "source_image_id": "x"}
     reply = await idle.post("/api/generate", json=PAINT | {"settings": forged})
     settings = await settings_of(workshop, reply)
@@ -120,7 +118,8 @@ async def test_a_body_without_a_content_type_is_read_as_json(idle: httpx.AsyncCl
 
 
 @pytest.mark.parametrize(
-    ("given", "recorded"), [({}, "ugly"), ({"negative_prompt": ""}, "ugly"), ({"negative_prompt": "dogs"}, "dogs")]
+    ("given", "recorded"),
+    [({}, "ugly"), ({"negative_prompt": ""}, "ugly"), ({"negative_prompt": "dogs"}, "dogs")],
 )
 async def test_the_negative_prompt_is_the_given_one_or_the_models(
     idle: httpx.AsyncClient, workshop: Workshop, given: dict[str, str], recorded: str

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.errors import SettingsError
+from configs.hardware import Gpu, parse_gpus
+from configs.settings import Settings, load_settings, to_environment
+
+
+def test_nothing_need_be_set(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.models) == ("127.0.0.1", 7860, "auto")
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.media_dir == tmp_path / "data/media"
+    assert settings.resolved_database_url == f"sqlite:///{tmp_path}/data/cyberimage.sqlite3"
+    assert settings.api_keys == ()
+
+
+def test_the_environment_wins_over_the_dotenv_file_and_arguments_over_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("CYBERIMAGE_PORT=1\nCYBERIMAGE_HOST=0.0.0.0\nCYBERIMAGE_KEEP_WARM_S=7\n")
+    monkeypatch.setenv("CYBERIMAGE_PORT", "2")
+    monkeypatch.setenv("CYBERIMAGE_HOST", "::1")
+    settings = load_settings(port=3, models=None)
+    assert (settings.port, settings.host, settings.keep_warm_s) == (3, "::1", 7)
+    assert settings.models == "auto"
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CYBERIMAGE_API_KEYS", " key-one, two,,three ")
+    assert [key.get_secret_value() for key in load_settings().api_keys] == ["key-one", "two", "three"]
+    assert "key-one" not in repr(load_settings())
+
+
+def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CYBERIMAGE_GPUS", "CYBERIMAGE_API_KEYS", "CYBERIMAGE_DATABASE_URL", "HF_TOKEN"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert (settings.gpus, settings.api_keys, settings.database_url, settings.hf_token) == (
+        None,
+        (),
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
+def test_the_hubs_own_variables_are_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "hf_x")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example")
+    settings = load_settings()
+    assert settings.hf_token is not None
+    assert settings.hf_token.get_secret_value() == "hf_x"
+    assert (settings.hub_offline, settings.hub_endpoint) == (True, "https://hub.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CYBERIMAGE_PORT", "http"),
+        ("CYBERIMAGE_PORT", "65536"),
+        ("CYBERIMAGE_GPUS", "0"),
+        ("CYBERIMAGE_GPUS", "-1"),
+        ("CYBERIMAGE_KEEP_WARM_S", "-1"),
+        ("CYBERIMAGE_MAX_ATTEMPTS", "0"),
+        ("CYBERIMAGE_MAX_PENDING", "0"),
+        ("CYBERIMAGE_LEASE_S", "1"),
+        ("CYBERIMAGE_MAX_UPLOAD_MB", "0"),
+        ("HF_HUB_OFFLINE", "perhaps"),
+    ],
+)
+def test_an_impossible_value_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load_settings()
+
+
+def test_a_bad_argument_names_its_variable_too() -> None:
+    with pytest.raises(SettingsError, match=r"^CYBERIMAGE_PORT: "):
+        load_settings(port=-1)
+
+
+texts = st.from_regex(r"[!-+\--~]{1,8}", fullmatch=True)
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "host": texts,
+        "port": st.integers(0, 65535),
+        "data_dir": st.just("/srv/x"),
+        "database_url": texts,
+        "gpus": st.floats(0.25, 8),
+        "api_keys": st.lists(texts, max_size=3).map(tuple),
+        "keep_warm_s": st.floats(0, 1e6),
+        "weights_dir": st.just("/srv/w"),
+        "hf_token": texts,
+        "hub_offline": st.booleans(),
+        "hub_endpoint": texts,
+        "dashboard_port": st.integers(1, 65535),
+    },
+)
+
+
+@settings(max_examples=25)
+@given(changes)
+def test_another_process_reads_the_same_settings_from_the_environment(changes: dict[str, Any]) -> None:
+    before = load_settings(**changes)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in to_environment(before).items():
+            patch.setenv(name, value)
+        assert Settings(_env_file=None) == before
+
+
+def test_defaults_are_not_passed_on(tmp_path: Path) -> None:
+    assert to_environment(load_settings()) == {"CYBERIMAGE_DATA_DIR": str(tmp_path / "data")}
+
+
+def test_the_drivers_table_is_read_as_gpus() -> None:
+    table = "NVIDIA GeForce RTX 4090, 24564, 24210\nNVIDIA H100, 80GB, 81559, 80000\n"
+    assert parse_gpus(table) == (
+        Gpu(name="NVIDIA GeForce RTX 4090", memory=24564 << 20, free_memory=24210 << 20),
+        Gpu(name="NVIDIA H100, 80GB", memory=81559 << 20, free_memory=80000 << 20),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n", "No devices were found", "GPU, [N/A], [N/A]", "1, 2"])
+def test_what_is_no_gpu_is_passed_over(text: str) -> None:
+    assert parse_gpus(text) == ()
