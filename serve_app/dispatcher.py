@@ -28,6 +28,8 @@ IDLE_LOOK_S = 1.0
 #: Seconds for which a reading of the cluster holds.
 CLUSTER_TTL_S = 0.5
 
+#: A file without a row is a leftover once it is this old; a younger one may be a job's that is ending.
+ORPHAN_AGE = timedelta(hours=1)
 #: Seconds between attempts to record a job's end that could not be recorded.
 RELEASE_RETRY_S = 5.0
 
@@ -133,6 +135,7 @@ class Dispatcher:
             for task in (keeper, *self._releases):
                 task.cancel()
             await asyncio.gather(*(run.abandon() for run in list(self._runs.values())))
+            await asyncio.gather(*self._desk.background)
 
     async def _look(self) -> None:
         self._woken.clear()
@@ -148,6 +151,7 @@ class Dispatcher:
                 await self._woken.wait()
 
     async def _recover(self) -> None:
+        """Take back the jobs of an earlier dispatcher, and remove files that it wrote and did not record."""
         desk = self._desk
         recovered = await desk.blocking(
             desk.jobs.recover,
@@ -158,18 +162,27 @@ class Dispatcher:
         )
         if recovered:
             log.info("took back %d jobs of an earlier dispatcher", len(recovered))
+        for job_id in recovered:
+            desk.news.publish(job_id, JobStatus.PENDING)
+        if swept := await desk.blocking(self._sweep):
+            log.info("removed %d files that belong to no job", len(swept))
+
+    def _sweep(self) -> tuple[str, ...]:
+        known = self._desk.media.file_paths()
+        return self._desk.files.sweep(known, older_than=self._desk.now() - ORPHAN_AGE)
 
     async def _dispatch(self) -> None:
         waiting = await self._desk.blocking(self._waiting)
         if not waiting:
             self._head = None
             return
-        state = await self._cluster_for(waiting)
-        decision = self._plan([job for job in waiting if job.model in self._registry], state)
-        by_id = {job.id: job for job in waiting}
         for job in waiting:
             if job.model not in self._registry:
                 await self._claim(job)
+        by_id = {job.id: job for job in waiting if job.model in self._registry}
+        decision = self._plan(by_id.values(), await self._cluster_for(by_id.values()))
+        if not decision.starts:
+            decision = self._plan(by_id.values(), await self._read_cluster())
         for job_id in decision.starts:
             await self._claim(by_id[JobId(job_id)])
 
@@ -177,7 +190,7 @@ class Dispatcher:
         jobs = self._desk.jobs
         return () if jobs.paused else jobs.waiting(per_model=LOOKAHEAD)
 
-    def _plan(self, waiting: list[WaitingJob], state: ClusterState) -> Plan:
+    def _plan(self, waiting: Iterable[WaitingJob], state: ClusterState) -> Plan:
         now = time.monotonic()
         decision = plan(
             [self._describe(job) for job in waiting],
@@ -233,7 +246,7 @@ class Dispatcher:
 
         Ray takes up to 0.1 s to answer, by far the longest wait on a job's way to its replica.
         """
-        deployments = {self._deployment_of(job.model) for job in waiting if job.model in self._registry}
+        deployments = {self._deployment_of(job.model) for job in waiting}
         if self._runs or len(deployments) > 1 or self._state_at < 0:
             return await self._read_cluster()
         return self._state

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import assert_never, cast
+from typing import Any, assert_never
 
 from configs.models import ModelSpec
 from deployments.contract import Artifact, Event, GenerationRequest, Loading, Progress, Saving
@@ -45,6 +45,13 @@ class Desk:
     news: Broadcaster
     now: Callable[[], datetime]
     max_attempts: int
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what no job waits for."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
 
 
 def worker_died(attempts: int) -> JobError:
@@ -94,10 +101,6 @@ class JobRun:
         self._stopped = True
 
     async def execute(self) -> None:
-        await self._run()
-        await self._make_thumbnails()
-
-    async def _run(self) -> None:
         try:
             await self._generate()
             await self._progress.close()
@@ -120,7 +123,7 @@ class JobRun:
     async def _generate(self) -> None:
         request = await self._request()
         self._say(Phase.PREPARING, "Waiting for a worker")
-        events = cast(AsyncGenerator[Event, None], self._client.generate(request))
+        events = self._client.generate(request)
         self._generating = True
         try:
             if self._stopped:
@@ -213,11 +216,12 @@ class JobRun:
         )
         if done:
             self._publish(JobStatus.COMPLETED)
+            desk.in_background(self._make_thumbnails())
         else:
             await self._end_cancelled()
 
     async def _make_thumbnails(self) -> None:
-        """After the job's end, which must not wait for them. One that fails is made when it is asked for."""
+        """The next job does not wait for them. One that fails is made when it is asked for."""
         for media in self._media:
             try:
                 await self._desk.blocking(self._desk.files.thumbnail, media.file_path)

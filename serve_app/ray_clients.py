@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import ray
@@ -37,7 +37,7 @@ class RayFamilyClient:
         self._handle = handle
         self._streaming = handle.options(stream=True)
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         response = self._streaming.generate.remote(request)
         try:
             async for event in response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,8 +39,9 @@ class FamilyReplica:
         self._unload = False
         log.info("job %s: %s begins", request.job_id, request.model.name, extra={"job_id": request.job_id})
         try:
-            async for event in self._family.generate(request):
-                yield event
+            async with aclosing(self._family.generate(request)) as events:
+                async for event in events:
+                    yield event
         except GenerationError as error:
             log.warning("job %s: %s: %s", request.job_id, error.code, error, extra={"job_id": request.job_id})
             yield Failed(code=error.code, message=str(error), hint=error.hint)
