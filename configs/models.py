@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ModelType = Literal["image", "t2v", "i2v"]
+MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
 FamilyName = Literal["flux", "sd35", "wan_t2v", "wan_i2v", "ltx_t2v", "ltx_i2v"]
 DtypeName = Literal["bfloat16", "float16", "float32"]
 MemoryMode = Literal["auto", "full", "offload"]

@@ -94,11 +94,11 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """Variables from which another process reads the same settings, those left at their default omitted."""
+    """Variables from which another process reads the same settings; what nobody has set is left out."""
     variables = {}
-    for name in Settings.model_fields:
+    for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        if value != Settings.model_fields[name].default:
+        if value is not None and (value != field.default or name in settings.model_fields_set):
             variables[_variable(name)] = _as_text(value)
     return variables
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from configs.registry import Registry
 from configs.settings import Settings, to_environment
 from serve_app.dispatcher import gpu_shares
 
+APP_NAME = "cyberimage"
 CONFIG_FILE = Path(__file__).resolve().parent.parent / "serve_config.yaml"
 
 #: Read by Ray when its processes start. The push intervals bound how soon demand is seen; Ray's own
@@ -29,6 +31,14 @@ RAY_ENVIRONMENT = {
 
 #: Ray's object store carries requests and finished files between processes; this is plenty.
 OBJECT_STORE_BYTES = 512 << 20
+
+
+#: Ray Serve's own limit of 60 s is too short for a machine that is busy with something else.
+DEPLOY_TIMEOUT_S = 180.0
+
+
+class DeployFailed(Exception):
+    """Ray Serve could not bring the application up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,17 +111,39 @@ def _token_file(data_dir: Path) -> Path:
 def deploy(settings: Settings, registry: Registry, port: int, *, own: bool) -> None:
     """Deploy serve_config.yaml with these settings; returns when every deployment is ready.
 
-    Raises RuntimeError with Ray's explanation if the application cannot be deployed.
+    Raises DeployFailed with what is wrong.
     """
     from ray.serve._private.api import serve_start
     from ray.serve.schema import ServeDeploySchema
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     schema = ServeDeploySchema(**app_config(settings, registry, port, own=own))
     client = serve_start(
         http_options=schema.http_options.model_dump(),
         proxy_location=schema.proxy_location,
     )
-    client.deploy_apps(schema, _blocking=True)
+    client.deploy_apps(schema)
+    deadline = time.monotonic() + DEPLOY_TIMEOUT_S
+    while not is_running(client.list_serve_statuses()):
+        if time.monotonic() > deadline:
+            raise DeployFailed(f"the application does not run after {DEPLOY_TIMEOUT_S:g} s")
+        time.sleep(0.1)
+
+
+def is_running(applications: list[Any]) -> bool:
+    """Whether Ray Serve's status overviews say that ours runs. Raises DeployFailed if it never will."""
+    app = next((app for app in applications if app.name == APP_NAME), None)
+    if app is None or app.app_status.status != "DEPLOY_FAILED":
+        return app is not None and app.app_status.status == "RUNNING"
+    for deployment in app.deployment_statuses:
+        if deployment.status == "DEPLOY_FAILED":
+            raise DeployFailed(f"the {deployment.name} does not start: {_last_line(deployment.message)}")
+    raise DeployFailed(_last_line(app.app_status.message))
+
+
+def _last_line(message: str) -> str:
+    """Of a traceback, the error."""
+    return next((line.strip() for line in reversed(message.splitlines()) if line.strip()), "no reason given")
 
 
 def app_config(settings: Settings, registry: Registry, port: int, *, own: bool) -> dict[str, Any]:
@@ -140,5 +172,5 @@ def disconnect(connection: Connection) -> None:
     if not connection.own:
         from ray import serve
 
-        serve.delete("cyberimage")
+        serve.delete(APP_NAME)
     ray.shutdown()

@@ -23,6 +23,7 @@ from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
+from serve_app.cluster import APP_NAME
 from serve_app.dispatcher import Dispatcher, Overview, gpu_shares
 from serve_app.job_run import Desk
 from serve_app.ray_clients import CHANGES_HEARTBEAT_S, RayCluster, RayDispatcherClient, RayFamilyClient
@@ -30,8 +31,6 @@ from serve_app.replica import FamilyReplica
 from storage import open_stores
 from storage.files import LocalMediaFiles
 from storage.jobs import JobId
-
-APP_NAME = "cyberimage"
 
 #: The database and the media folder are on the head node, so their users must be there.
 ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}

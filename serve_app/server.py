@@ -20,13 +20,14 @@ import httpx
 import psutil
 from dotenv import load_dotenv
 
+from configs.errors import ConfigError
 from configs.registry import load_registry
 from configs.settings import Settings, load_settings, to_environment
 
 #: Seconds within which a server must answer after it was deployed.
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 #: Seconds that a detached server may take in all, and that one may take to stop.
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 360.0
 STOP_TIMEOUT_S = 60.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Ports tried after the default one.
@@ -53,14 +54,14 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     """Serve until SIGINT or SIGTERM.
 
     Raises:
-        ServerError: another server uses the data directory, or the port is taken.
+        ServerError: another server uses the data directory, the port is taken, or Ray Serve cannot start it.
         ConfigError: the registry is wrong.
     """
     load_dotenv(".env")
     registry = load_registry(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with _alone(settings.data_dir), held_port(settings) as port, _stop_signals() as stop:
-        from serve_app.cluster import connect, deploy, disconnect
+        from serve_app.cluster import DeployFailed, connect, deploy, disconnect
 
         connection = connect(settings)
         _set_on_signals(stop)
@@ -71,6 +72,8 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
             with _announced(info):
                 on_ready(info)
                 stop.wait()
+        except DeployFailed as error:
+            raise ServerError(str(error)) from error
         finally:
             disconnect(connection)
 
@@ -263,4 +266,7 @@ def _set_on_signals(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    run(load_settings())
+    try:
+        run(load_settings())
+    except (ServerError, ConfigError) as error:
+        sys.exit(f"error: {error}")

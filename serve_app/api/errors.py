@@ -144,8 +144,10 @@ def _sentence(problem: dict[str, Any]) -> str:
             return str(problem["msg"])
         case "value_error":
             return f"{place} {problem['ctx']['error']}" if place else str(problem["ctx"]["error"])
+        case "model_attributes_type" | "dict_type" | "model_type" if place:
+            return f"{place} must be a JSON object"
         case "model_attributes_type" | "dict_type" | "model_type":
-            return f"{place or 'The body'} must be a JSON object"
+            return "The body must be a JSON object, sent as Content-Type: application/json"
     return f"{place}: {problem['msg']}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from configs.models import FloatRange, GgufSource, IntRange, ModelSpec
+from configs.models import MODEL_TYPES, FloatRange, GgufSource, IntRange, ModelSpec
 from deployments import FAMILIES
 from deployments.weights import DownloadSettings, status
 from serve_app.api.errors import Conflict, NotFound
@@ -20,11 +20,14 @@ async def models(services: Injected) -> dict[str, Any]:
     """Every model with its limits, and whether it is loaded and can be used."""
     overview = await services.dispatcher.overview()
     loaded = set(overview.loaded.values()) if overview else set()
-    default = services.registry.default()
+    registry = services.registry
+    defaults = {kind: spec.name for kind in MODEL_TYPES if (spec := registry.default(kind)) is not None}
     views = await services.blocking(
-        lambda: {n: model_view(s, services.downloads, n in loaded) for n, s in services.registry.items()}
+        lambda: {
+            name: model_view(spec, services.downloads, name in loaded) for name, spec in registry.items()
+        }
     )
-    return {"default": default.name if default else next(iter(services.registry)), "models": views}
+    return {"default": defaults.get("image", next(iter(registry))), "defaults": defaults, "models": views}
 
 
 @router.post("/{name}/unload")

@@ -98,3 +98,14 @@ def test_a_bad_registry_stops_the_start(server: Server, tmp_path: Path):
     assert f"{file}: model 'mine', field '" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_a_server_that_cannot_run_says_why(tmp_path: Path):
+    broken = Server(tmp_path / "home", database_url="sqlite:////proc/no/place")
+    try:
+        done = broken.run("up", "--detach", code=1)
+    finally:
+        broken.end()
+    assert "The database cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert broken.info == {}

@@ -134,3 +134,7 @@ def test_the_drivers_table_is_read_as_gpus() -> None:
 @pytest.mark.parametrize("text", ["", "\n", "No devices were found", "GPU, [N/A], [N/A]", "1, 2"])
 def test_what_is_no_gpu_is_passed_over(text: str) -> None:
     assert parse_gpus(text) == ()
+
+
+def test_a_default_that_was_asked_for_is_passed_on() -> None:
+    assert to_environment(load_settings(port=7860))["CYBERIMAGE_PORT"] == "7860"
