@@ -25,6 +25,13 @@ CONFIG_FILE = Path(__file__).resolve().parent.parent / "serve_config.yaml"
 RAY_ENVIRONMENT = {
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.1",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.1",
+    # Fewer hops on a job's way: a family's events reach the dispatcher in 1 ms, on a busy machine, rather
+    # than in 5. No replica of ours blocks its event loop.
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    # Ray's workers give way to every other process (nice 15) unless told otherwise.
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

@@ -13,6 +13,7 @@ from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.machine import surroundings
 from tests.benchmarks.server import serving
 
+ROOT = Path(__file__).resolve().parents[2]
 #: Warm for longer than the benchmarks take.
 WARM_S = 3600
 
@@ -57,9 +58,6 @@ def _cold_start(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
 
 
 def _first_picture(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
-    if options.clone is None:
-        print("not measured: from git clone to the first picture (--clone REPOSITORY)", file=sys.stderr)
-        return
     yield from first_picture.measure(options.clone, folder)
 
 
@@ -68,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=20, help="pictures for the added time (20)")
     parser.add_argument("--starts", type=int, default=5, help="starts from zero, and swaps (5)")
     parser.add_argument("--seconds", type=float, default=3, help="of load for each rate (3)")
-    parser.add_argument("--clone", metavar="REPOSITORY", help="measure from `git clone` of it as well")
+    parser.add_argument("--clone", metavar="REPOSITORY", default=str(ROOT), help="what to clone (this one)")
     parser.add_argument("--only", nargs="+", choices=("added", "rates", "cold", "clone"))
     parser.add_argument("--json", action="store_true", help="a line of JSON a figure")
     return parser.parse_args()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psutil
 from PIL import Image
 
 from configs.models import LocalSource, ModelSpec
@@ -22,12 +23,15 @@ from configs.registry import load_registry
 from configs.settings import load_settings
 from tests.benchmarks.figures import Figure, milliseconds
 from tests.benchmarks.server import PROMPT, Connection, Server, View
+from tests.processes import replicas
 
 HEADING = "Added time, demo-flux"
 MODEL = "demo-flux"
 #: What Ray gives a replica that asks for one CPU.
 THREADS = 1
-WARM_UP = 3
+WARM_UP = 5
+#: Seconds of rest before each call, so that neither pays for what the other left to do.
+REST_S = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +59,10 @@ class Sample:
 
 def measure(server: Server, count: int) -> list[Figure]:
     """Pictures through the server and from the pipeline, in turn. Raises RuntimeError if pixels differ."""
-    with server.connect() as connection, _pipeline() as pipeline:
+    with server.connect() as connection:
+        connection.completed(connection.paint(MODEL, seed=0))
+    (replica,) = replicas(server.pid, "Flux")
+    with server.connect() as connection, _pipeline(int(replica.nice())) as pipeline:
         samples = [_sample(connection, pipeline, seed) for seed in range(WARM_UP + count)]
     return list(_figures(samples[WARM_UP:]))
 
@@ -102,11 +109,13 @@ def _parts(samples: list[Sample]) -> Iterator[Figure]:
 
 
 def _sample(connection: Connection, pipeline: Pipeline, seed: int) -> Sample:
+    time.sleep(REST_S)
     submitted = time.time()
     job_id = connection.paint(MODEL, seed=seed)
     replied = time.time()
     job = connection.completed(job_id)
     seen = time.time()
+    time.sleep(REST_S)
     bare = pipeline.call(job["settings"], seed)
     if bare["pixels"] != _pixels(connection, job):
         raise RuntimeError(f"seed {seed}: the server and the pipeline painted different pixels")
@@ -142,7 +151,8 @@ class Pipeline:
 
 
 @contextmanager
-def _pipeline() -> Iterator[Pipeline]:
+def _pipeline(niceness: int) -> Iterator[Pipeline]:
+    """At the replica's niceness (Ray sets one), so that a busy machine slows both alike."""
     spec = load_registry(load_settings(models="demo"))[MODEL]
     assert isinstance(spec.source, LocalSource)
     process = subprocess.Popen(
@@ -151,7 +161,10 @@ def _pipeline() -> Iterator[Pipeline]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # As the server has one: Linux shares the processors between sessions first.
+        start_new_session=True,
     )
+    psutil.Process(process.pid).nice(niceness)
     try:
         yield Pipeline(process, spec)
     finally:

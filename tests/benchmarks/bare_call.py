@@ -12,11 +12,15 @@ import sys
 import time
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import FluxPipeline
 
 
 def load(folder: str, threads: int) -> FluxPipeline:
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     pipe = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)

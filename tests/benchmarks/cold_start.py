@@ -2,8 +2,7 @@
 
 What a client sees tells the parts: the job's row says when it was claimed, and its phase turns to
 `loading_model` when a replica has it and to `generating` when the model is loaded. Phases reach a client
-some 10 ms after the fact, steps up to 0.2 s, so the first step is taken from the run's own clock:
-`generating` begins with it.
+some 10 ms after the fact, steps up to 0.2 s: the moment of the first step is known only so well.
 """
 
 from __future__ import annotations
