@@ -7,7 +7,7 @@ import pytest
 from tests.plain_cluster import Graph, plain_cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def graph() -> Iterator[Graph]:
     with plain_cluster() as graph:
         yield graph
