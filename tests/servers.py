@@ -95,6 +95,13 @@ class Server:
         if self._process is not None:
             self._process.wait()
 
+    def unfinished_files(self, *, within: float) -> set[str]:
+        """Temporary files still there after `within` seconds: thumbnails come after a job's end."""
+        deadline = time.monotonic() + within
+        while (left := {name for name in self.files() if ".tmp" in name}) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return left
+
     def files(self) -> set[str]:
         """What lies in the media folder."""
         media = self.data_dir / "media"
