@@ -61,7 +61,8 @@ class Services:
     estimates: Estimates = field(default_factory=Estimates)
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
+    # Async, or FastAPI would run it in a thread of its own for every request.
     services: Services = request.app.state.services
     return services
 
