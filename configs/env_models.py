@@ -65,9 +65,19 @@ class EnvEntry:
 def env_entries(environ: Mapping[str, str] | None = None) -> list[EnvEntry]:
     """The MODEL_<N> variables of the environment, then of `.env`, in the order of their numbers."""
     if environ is None:
-        environ = {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+        environ = model_variables()
     found = [match[0] for name in environ if (match := _VARIABLE.fullmatch(name))]
     return [_entry(name, environ) for name in sorted(found, key=_by_number)]
+
+
+def model_variables() -> dict[str, str]:
+    """Every MODEL_<N> and DOWNLOAD_MODEL_<N> of the environment and of `.env`."""
+    values = {**dotenv_values(".env"), **os.environ}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and _VARIABLE.fullmatch(name.removeprefix("DOWNLOAD_"))
+    }
 
 
 def env_specs(entries: Iterable[EnvEntry], *, templates: Iterable[ModelSpec]) -> list[ModelSpec]:

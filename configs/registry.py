@@ -69,7 +69,7 @@ def read_models(file: Path) -> list[ModelSpec]:
     """The specs of a models.yaml: a mapping `models` of name to entry. Raises RegistryError."""
     try:
         document = yaml.safe_load(file.read_text("utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RegistryError(file=str(file), entry="", field="", problem=f"cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise RegistryError(file=str(file), entry="", field="", problem=f"is not YAML: {error}") from error

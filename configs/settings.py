@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: str | None = Field(default=None, description="Default: SQLite in data_dir.")
     models: str = Field(default="auto", description="auto, demo, full, or the path of a models.yaml.")
-    gpus: float | None = Field(
-        default=None, gt=0, description="Default: those present, or one logical GPU on the CPU."
+    gpus: int | None = Field(
+        default=None, ge=1, description="Default: those present, or one logical GPU on the CPU."
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma-separated.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Comma-separated.")

@@ -21,7 +21,6 @@ class GenerationError(Exception):
     """The model could not make this picture."""
 
     code: ClassVar[str] = "generation_error"
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
         super().__init__(message or self.__doc__ or "")

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from configs.env_models import model_variables
 from configs.hardware import visible_gpus
 from configs.registry import Registry
 from configs.settings import Settings, to_environment
@@ -30,6 +31,8 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    # Ray's own 4 MiB are less than a picture of 2048 x 2048 pixels.
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1),
     # Ray's workers give way to every other process (nice 15) unless told otherwise.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -102,7 +105,7 @@ def _dashboard_url(context: Any) -> str | None:
 def _gpu_slots(settings: Settings) -> int | None:
     """None lets Ray count the GPUs; without any, the CPU is one logical GPU, taken in turn."""
     if settings.gpus is not None:
-        return max(1, round(settings.gpus))
+        return settings.gpus
     return None if visible_gpus() else 1
 
 
@@ -110,8 +113,10 @@ def _token_file(data_dir: Path) -> Path:
     """A secret of this server's own, so that other Ray clusters of this user are not touched."""
     file = data_dir / "ray_token"
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(32))
+        temporary = file.with_suffix(".tmp")
+        temporary.touch(mode=0o600)
+        temporary.write_text(secrets.token_hex(32))
+        temporary.rename(file)
     return file
 
 
@@ -168,7 +173,7 @@ def app_config(settings: Settings, registry: Registry, port: int, *, own: bool) 
         if deployment["name"] in shares:
             deployment["ray_actor_options"]["num_gpus"] = shares[deployment["name"]]
     if not own:
-        app["runtime_env"] = {"env_vars": to_environment(settings)}
+        app["runtime_env"] = {"env_vars": to_environment(settings) | model_variables()}
     return config
 
 

@@ -112,12 +112,13 @@ class Dispatcher:
         now = time.monotonic()
         running = self._running()
         state = await self._read_cluster()
+        in_use = {self._deployment_of(r.job.model): r.job.model for r in self._runs.values() if r.has_model}
         up = {name for name, deployment in state.deployments.items() if deployment.replicas}
         return Overview(
             cluster=state,
             shares=self.shares(),
             running=dict(running),
-            loaded={name: model for name, model in self._loaded.items() if name in up},
+            loaded={name: model for name, model in (self._loaded | in_use).items() if name in up},
             idle_seconds={n: now - t for n, t in self._last_used.items() if n in up and not running[n]},
         )
 
@@ -163,7 +164,8 @@ class Dispatcher:
         if recovered:
             log.info("took back %d jobs of an earlier dispatcher", len(recovered))
         for job_id in recovered:
-            desk.news.publish(job_id, JobStatus.PENDING)
+            if (job := await desk.blocking(desk.jobs.get, job_id)) is not None:
+                desk.news.publish(job_id, job.status)
         if swept := await desk.blocking(self._sweep):
             log.info("removed %d files that belong to no job", len(swept))
 
@@ -279,11 +281,14 @@ class Dispatcher:
         deployment = self._deployment_of(job.model)
         run = JobRun(job, self._registry[job.model], self._clients[deployment], self._desk)
         self._runs[job.id] = run
-        self._loaded[deployment] = job.model
         run.start().add_done_callback(lambda task: self._ended(job, deployment, task))
 
     def _ended(self, job: Job, deployment: str, task: asyncio.Task[None]) -> None:
-        self._runs.pop(job.id, None)
+        run = self._runs.pop(job.id)
+        if run.has_model:
+            self._loaded[deployment] = job.model
+        else:
+            self._loaded.pop(deployment, None)
         self._last_used[deployment] = time.monotonic()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job %s: its end was not recorded", job.id, exc_info=error)

@@ -79,6 +79,11 @@ class JobRun:
         self._cancelled = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether the worker has loaded the job's model: it has told of a step."""
+        return self._first_step is not None
+
     def start(self) -> asyncio.Task[None]:
         self._task = asyncio.create_task(self.execute(), name=f"job {self.job.id}")
         return self._task

@@ -12,7 +12,7 @@ from storage.jobs import JobProgress
 
 log = logging.getLogger("cyberimage.dispatcher")
 
-#: Seconds between two writes of one job's progress. A change of phase is written at once.
+#: Seconds between two writes of one job's progress. A change of phase is written at the next chance.
 INTERVAL_S = 0.2
 
 

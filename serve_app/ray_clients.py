@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import ray
+from grpc import RpcError
 from ray import serve
 from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import DeploymentStatusOverview
 
@@ -23,6 +25,9 @@ from serve_app.replica import Failed
 from storage.jobs import JobId, JobStatus
 
 log = logging.getLogger("cyberimage.ray")
+
+#: What a call to a deployment raises when its replica is gone, starting, or cannot be reached.
+UNREACHABLE = (RayError, RayServeException, RpcError)
 
 #: Seconds after which an unanswered call to the dispatcher counts as not answered.
 DISPATCHER_TIMEOUT_S = 5.0
@@ -44,7 +49,7 @@ class RayFamilyClient:
                 if isinstance(event, Failed):
                     raise JobRejected(event.code, event.message, event.hint)
                 yield event
-        except RayActorError as error:
+        except (RayActorError, RayServeException, RpcError) as error:
             raise WorkerDied(f"the worker died: {error}") from error
         finally:
             response.cancel()
@@ -116,7 +121,7 @@ class RayDispatcherClient:
         try:
             async with asyncio.timeout(DISPATCHER_TIMEOUT_S):
                 overview: Overview = await self._handle.overview.remote()
-        except (TimeoutError, RayError) as error:
+        except (TimeoutError, *UNREACHABLE) as error:
             log.warning("the dispatcher does not answer: %r", error)
             return None
         return overview
@@ -128,7 +133,7 @@ class RayDispatcherClient:
                 async for changes in self._handle.options(stream=True).changes.remote():
                     for job_id, status in changes.items():
                         self._news.publish(job_id, status)
-            except RayError as error:
+            except UNREACHABLE as error:
                 log.warning("the dispatcher's changes broke off: %r", error)
             await asyncio.sleep(1)
 
@@ -142,5 +147,5 @@ class RayDispatcherClient:
         """Best effort: the dispatcher looks at the database by itself, too."""
         try:
             await response
-        except RayError as error:
+        except UNREACHABLE as error:
             log.warning("the dispatcher does not answer: %r", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -64,7 +65,17 @@ class FamilyReplica:
                     yield event
         except GenerationError as error:
             log.warning("job %s: %s: %s", request.job_id, error.code, error, extra={"job_id": request.job_id})
+            self._leave_if_broken()
             yield Failed(code=error.code, message=str(error), hint=error.hint)
+
+    def _leave_if_broken(self) -> None:
+        """End the process if its accelerator has failed for good, so that the job runs again in a new one.
+
+        Ray's health check would take half a minute, in which every waiting job would fail here.
+        """
+        if not self._family.healthy:
+            log.error("the accelerator has failed; this process ends")
+            os._exit(1)
 
     async def unload(self) -> None:
         """Ask the autoscaling policy to stop this replica as soon as it is idle."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -63,7 +64,10 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     with _alone(settings.data_dir), held_port(settings) as port, _stop_signals() as stop:
         from serve_app.cluster import DeployFailed, connect, deploy, disconnect
 
-        connection = connect(settings)
+        try:
+            connection = connect(settings)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ServerError(f"Ray does not start: {error}") from error
         _set_on_signals(stop)
         try:
             deploy(settings, registry, port, own=connection.own)
@@ -154,11 +158,12 @@ def held_port(settings: Settings) -> Iterator[int]:
     No other server takes it meanwhile, not even one that starts at the same moment: Ray Serve binds with
     SO_REUSEPORT, so two of them would share a port and each answer half of the requests.
 
-    Raises ServerError if a port was asked for and is taken.
+    Raises ServerError if a port was asked for and is taken, or the host is no address of this machine.
     """
+    family = _address_family(settings.host)
     fixed = settings.port == 0 or "port" in settings.model_fields_set
     for port in range(settings.port, settings.port + (1 if fixed else PORTS_TRIED)):
-        with socket.socket() as holder:
+        with socket.socket(family) as holder:
             if _bind(holder, settings.host, port):
                 found = int(holder.getsockname()[1])
                 if os.environ.get("RAY_ADDRESS"):
@@ -168,12 +173,21 @@ def held_port(settings: Settings) -> Iterator[int]:
     raise ServerError(f"port {settings.port} is taken; choose another with --port, or 0 for any free one")
 
 
+def _address_family(host: str) -> socket.AddressFamily:
+    try:
+        return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise ServerError(f"{host!r} is no address to listen on: {error.strerror}") from error
+
+
 def _bind(holder: socket.socket, host: str, port: int) -> bool:
     """Take the port alone, and only then let the Ray Serve of this user bind it too."""
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         holder.bind((host, port))
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise ServerError(f"cannot listen on {host} port {port}: {error.strerror}") from error
         return False
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -181,7 +195,8 @@ def _bind(holder: socket.socket, host: str, port: int) -> bool:
 
 
 def _describe(settings: Settings, port: int, dashboard_url: str | None, token: Path | None) -> ServerInfo:
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
     url = f"http://{host}:{port}"
     return ServerInfo(
         url=url,

@@ -98,7 +98,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingJob:
-    """What the arbiter needs to know of a pending job."""
+    """A pending job, as far as its place in the queue goes."""
 
     id: JobId
     model: str

@@ -81,6 +81,11 @@ def status_of(error: Exception) -> HTTPStatus:
     )
 
 
+def code_of(status: HTTPStatus) -> str:
+    """The status's name as an error code. Python 3.13 renamed 413, so that one is fixed here."""
+    return "content_too_large" if status == 413 else status.name.lower()
+
+
 def error_body(message: str, code: str, details: Any = None) -> dict[str, Any]:
     body: dict[str, Any] = {"status": "error", "message": message, "code": code}
     return {**body, "details": details} if details is not None else body
@@ -97,7 +102,7 @@ def install(app: FastAPI) -> None:
 
 async def _known(request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
-    code = getattr(error, "code", None) or status.name.lower()
+    code = getattr(error, "code", None) or code_of(status)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="CyberImage"'
@@ -106,7 +111,7 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).name.lower()
+    code = code_of(HTTPStatus(error.status_code))
     return JSONResponse(error_body(str(error.detail), code), error.status_code, error.headers)
 
 
@@ -138,8 +143,6 @@ def _sentence(problem: dict[str, Any]) -> str:
     match problem["type"]:
         case "json_invalid":
             return f"The body is not valid JSON: {problem['ctx']['error']}"
-        case "extra_forbidden":
-            return f"Unknown setting {place!r}"
         case "unknown_setting":
             return str(problem["msg"])
         case "value_error":

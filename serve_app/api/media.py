@@ -11,7 +11,6 @@ from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from zipstream import ZipStream
 
-from serve_app.api.auth import client_of
 from serve_app.api.errors import InvalidRequest, NotFound
 from serve_app.api.schemas import DownloadBody
 from serve_app.api.services import Injected, Services
@@ -71,12 +70,12 @@ async def delete(media_id: str, services: Injected) -> dict[str, str]:
 async def upload(request: Request, services: Injected, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
     """A source picture for image to video: PNG, JPEG or WebP."""
     data = await file.read()
-    media = await services.blocking(_store_upload, services, data, client_of(request))
+    media = await services.blocking(_store_upload, services, data)
     root = request.scope.get("root_path", "")
     return {"id": media.id, "width": media.width, "height": media.height, "url": media_url(media, root)}
 
 
-def _store_upload(services: Services, data: bytes, client: str | None) -> Media:
+def _store_upload(services: Services, data: bytes) -> Media:
     settings = services.settings
     max_bytes = int(settings.max_upload_mb * 1e6)
     picture = normalise_upload(data, max_bytes=max_bytes, max_pixels=settings.max_upload_pixels)
@@ -89,7 +88,7 @@ def _store_upload(services: Services, data: bytes, client: str | None) -> Media:
         created_at=now,
         width=picture.width,
         height=picture.height,
-        metadata={"type": "image", "source": "upload", "client": client},
+        metadata={"type": "image", "source": "upload"},
     )
     services.media.add(media)
     return media

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -36,6 +37,9 @@ async def unload(name: str, services: Injected) -> dict[str, Any]:
     if name not in services.registry:
         raise NotFound(f"Model not found: {name}. Available models: {', '.join(services.registry)}")
     deployment = FAMILIES[services.registry[name].family].deployment
+    overview = await services.dispatcher.overview()
+    if overview is not None and overview.loaded.get(deployment, name) != name:
+        return {"status": "success", "message": f"{name} is not loaded"}
     if not await services.dispatcher.unload(deployment):
         raise Conflict(f"{deployment} is running a job; cancel it or wait")
     return {"status": "success", "message": f"{deployment} unloads"}
@@ -53,7 +57,7 @@ def model_view(spec: ModelSpec, downloads: DownloadSettings, loaded: bool) -> di
         "download_enabled": spec.download_enabled,
         "type": spec.type,
         "family": spec.family,
-        "files": [spec.transformer.file] if isinstance(spec.transformer, GgufSource) else [],
+        "files": _files(spec),
         "step_config": _step_config(spec),
         "supports_negative_prompt": spec.supports_negative_prompt,
         "default_negative_prompt": spec.default_negative_prompt,
@@ -66,6 +70,13 @@ def model_view(spec: ModelSpec, downloads: DownloadSettings, loaded: bool) -> di
         "download_gb": spec.download_gb,
         "num_gpus": spec.num_gpus,
     }
+
+
+def _files(spec: ModelSpec) -> list[str]:
+    """Single files that the model is made of, as the earlier server listed them."""
+    if not isinstance(spec.transformer, GgufSource):
+        return []
+    return [spec.transformer.file or Path(spec.transformer.path or "").name]
 
 
 def _availability(spec: ModelSpec, downloads: DownloadSettings) -> tuple[bool, str | None]:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel
 
 from configs.models import ModelSpec
+from deployments.weights import status
 from serve_app.api.auth import client_of
 from serve_app.api.errors import Conflict, InvalidRequest, NotFound
 from serve_app.api.schemas import GenerateBody, GenerateT2VBody, GenerateVideoBody
@@ -82,6 +83,17 @@ async def generate_video(
     return {"job_id": job.id, "status": job.status.value, "message": message}
 
 
+async def _check_available(services: Services, spec: ModelSpec) -> None:
+    """A model that must not be downloaded can be used if its files are here."""
+    if spec.download_enabled:
+        return
+    found = await services.blocking(status, spec, services.downloads)
+    if not found.present:
+        raise InvalidRequest(
+            f"Model {spec.name} is not here, and its DOWNLOAD_MODEL variable forbids to fetch it"
+        )
+
+
 async def _check_source(services: Services, source_id: str) -> None:
     media = await services.blocking(services.media.get, MediaId(source_id))
     if media is None:
@@ -93,8 +105,6 @@ async def _check_source(services: Services, source_id: str) -> None:
 def _job(
     services: Services, spec: ModelSpec, prompt: str, negative_prompt: str, settings: dict[str, Any]
 ) -> Job:
-    if not spec.download_enabled:
-        raise InvalidRequest(f"Model {spec.name} is disabled by its DOWNLOAD_MODEL variable")
     return Job(
         id=JobId(str(uuid.uuid4())),
         type=spec.type,
@@ -116,6 +126,7 @@ async def _submit(
         idempotency_key=key or None,
         request_hash=_hash(request.url.path, body) if key and body else None,
     )
+    await _check_available(services, services.registry[job.model])
     added = await services.blocking(services.jobs.add, job, max_pending=services.settings.max_pending)
     services.dispatcher.wake(added.id, added.status)
     return added

@@ -11,9 +11,9 @@ from serve_app.api.errors import InvalidRequest
 from serve_app.api.schemas import ImageSettings, VideoSettings
 
 TYPE_NAMES: dict[ModelType, str] = {
-    "image": "text-to-image",
-    "t2v": "text-to-video",
-    "i2v": "image-to-video",
+    "image": "a text-to-image",
+    "t2v": "a text-to-video",
+    "i2v": "an image-to-video",
 }
 
 
@@ -26,7 +26,7 @@ def choose_model(registry: Registry, name: str, kind: ModelType, field: str = "m
     if spec.type != kind:
         would_do = f"Models that would do: {', '.join(fitting)}" if fitting else "This server has none"
         raise InvalidRequest(
-            f"Model {name} is of type {spec.type} and not a {TYPE_NAMES[kind]} generation model. {would_do}"
+            f"Model {name} is of type {spec.type} and not {TYPE_NAMES[kind]} generation model. {would_do}"
         )
     return spec
 

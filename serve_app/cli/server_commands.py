@@ -46,7 +46,8 @@ def up(
     data_dir: DataDir = None,
     models: Models = None,
     gpus: Annotated[
-        float | None, typer.Option("--gpus", help="How many GPUs to share.", show_default="those present")
+        int | None,
+        typer.Option("--gpus", min=1, help="How many GPUs to share.", show_default="those present"),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on serving in the background.")] = False,
     example: Annotated[

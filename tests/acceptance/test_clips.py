@@ -85,6 +85,16 @@ def test_the_same_seed_gives_the_same_clip(api: Api, made):
     assert api.files(again) == api.files(made["ltx-i2v"])
 
 
+def test_a_source_picture_of_many_megabytes_reaches_the_worker(api: Api):
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
+    picture = BytesIO()
+    Image.fromarray(noise).save(picture, "PNG")
+    assert len(picture.getvalue()) > 4 << 20, "more than a gRPC message holds by default"
+    source = api.upload(picture.getvalue())["id"]
+    (job,) = api.completed(api.animate(source, "demo-ltx-i2v", num_frames=9, num_inference_steps=2))
+    assert clip_of(job)["metadata"]["source_image_id"] == source
+
+
 def test_a_clip_is_served_in_ranges_with_a_poster(api: Api, made):
     clip = clip_of(made["wan-t2v"])
     whole = api.file(clip)

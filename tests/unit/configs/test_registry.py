@@ -53,7 +53,7 @@ def test_every_full_size_model_says_what_it_takes() -> None:
             assert spec.licence.url, spec.name
 
 
-def test_the_models_of_the_brief_are_listed() -> None:
+def test_the_full_size_models_are_listed() -> None:
     specs = {spec.name: spec for spec in builtin()}
     repos = {spec.repo for spec in specs.values()}
     assert repos >= {

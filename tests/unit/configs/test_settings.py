@@ -97,7 +97,7 @@ changes = st.fixed_dictionaries(
         "port": st.integers(0, 65535),
         "data_dir": st.just("/srv/x"),
         "database_url": texts,
-        "gpus": st.floats(0.25, 8),
+        "gpus": st.integers(1, 8),
         "api_keys": st.lists(texts, max_size=3).map(tuple),
         "keep_warm_s": st.floats(0, 1e6),
         "weights_dir": st.just("/srv/w"),

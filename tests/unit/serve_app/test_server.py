@@ -73,3 +73,16 @@ def test_a_deployment_that_cannot_start_is_named_with_its_error():
 def test_an_application_that_cannot_be_built_says_why():
     with pytest.raises(DeployFailed, match="ImportError: serve_app"):
         is_running([application("DEPLOY_FAILED", "Traceback:\nImportError: serve_app")])
+
+
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.77"])
+def test_an_address_of_another_machine_is_not_called_a_taken_port(host: str):
+    with pytest.raises(ServerError, match=host), held_port(settings(host=host, port=0)):
+        pass
+
+
+def test_ipv6_addresses_can_be_listened_on():
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with held_port(settings(host="::1", port=0)) as port:
+        assert port > 0

@@ -82,13 +82,13 @@ PICTURE_MODELS = "paint, sketch, switched-off"
         (
             "/api/generate_video",
             {"video_model_id": "paint", "video_prompt": "x", "source_image_id": "y"},
-            "Model paint is of type image and not a image-to-video generation model. "
+            "Model paint is of type image and not an image-to-video generation model. "
             "Models that would do: animate",
         ),
         (
             "/api/generate",
             {"model_id": "switched-off", "prompt": "x"},
-            "Model switched-off is disabled by its DOWNLOAD_MODEL variable",
+            "Model switched-off is not here, and its DOWNLOAD_MODEL variable forbids to fetch it",
         ),
     ],
 )
