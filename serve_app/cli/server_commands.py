@@ -64,11 +64,17 @@ def up(
             f"a server runs on {running.data_dir} already, at {running.url}",
             hint="stop it with `cyberimage down`, or give another --data-dir",
         )
+
+    def ready(info: ServerInfo) -> None:
+        _announce(info, settings, around, demo=demo)
+        if example:
+            _make_example(info, settings, around)
+
     with _told_plainly():
         if detach:
-            _announce(server.start_detached(settings), settings, around, demo=demo)
+            ready(server.start_detached(settings))
         else:
-            server.run(settings, on_ready=lambda info: _announce(info, settings, around, demo=demo))
+            server.run(settings, on_ready=ready)
 
 
 def down(context: typer.Context, data_dir: DataDir = None) -> None:
@@ -88,6 +94,8 @@ def _told_plainly() -> Iterator[None]:
         yield
     except ServerError as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"cannot use {error.filename}: {error.strerror}") from error
 
 
 def _make_example(info: ServerInfo, settings: Settings, around: Surroundings) -> None:

@@ -29,9 +29,14 @@ def second(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator
 def neighbour(second: Server) -> Iterator[Api]:
     """The API of a detached server beside the first one."""
     if not second.info:
-        second.run("up", "--detach")
+        second.run("up", "--detach", "--example")
     with closing(Api(second.url)) as api:
         yield api
+
+
+def test_a_first_picture_is_made_when_it_is_asked_for(neighbour: Api, second: Server):
+    (picture,) = second.data_dir.glob("*-demo-flux-1.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_servers_work_side_by_side(api: Api, neighbour: Api, server: Server, second: Server):
