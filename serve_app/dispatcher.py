@@ -72,6 +72,7 @@ class Dispatcher:
         """`clients` by deployment name."""
         self._desk = desk
         self._registry = registry
+        self._shares = gpu_shares(registry)
         self._clients = clients
         self._cluster = cluster
         self._max_overtake_s = max_overtake_s
@@ -116,7 +117,7 @@ class Dispatcher:
         up = {name for name, deployment in state.deployments.items() if deployment.replicas}
         return Overview(
             cluster=state,
-            shares=self.shares(),
+            shares=self._shares,
             running=dict(running),
             loaded={name: model for name, model in (self._loaded | in_use).items() if name in up},
             idle_seconds={n: now - t for n, t in self._last_used.items() if n in up and not running[n]},
@@ -219,7 +220,7 @@ class Dispatcher:
     def _deployments(self, state: ClusterState) -> list[Deployment]:
         running = self._running()
         deployments = []
-        for name, share in self.shares().items():
+        for name, share in self._shares.items():
             held = state.deployments.get(name)
             deployments.append(
                 Deployment(
@@ -232,10 +233,6 @@ class Dispatcher:
                 )
             )
         return deployments
-
-    def shares(self) -> dict[str, float]:
-        """GPUs of one replica by deployment: the largest share of its models."""
-        return gpu_shares(self._registry)
 
     def _deployment_of(self, model: str) -> str:
         return FAMILIES[self._registry[model].family].deployment

@@ -40,11 +40,7 @@ async def generate(
 ) -> dict[str, Any]:
     """Text to image."""
     spec = choose_model(services.registry, body.model_id, "image")
-    check_prompt(spec, body.prompt)
-    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
-    settings = complete_settings(spec, body.settings)
-    job = _job(services, spec, body.prompt, negative, settings)
-    job = await _submit(services, request, job, key=key, body=body)
+    job = await _submit(services, request, _text_job(services, spec, body), key=key, body=body)
     count = job.settings["num_images"]
     message = f"Image generation job submitted successfully for {count} image(s)"
     if body.negative_prompt and not spec.supports_negative_prompt:
@@ -58,11 +54,7 @@ async def generate_t2v(
 ) -> dict[str, Any]:
     """Text to video."""
     spec = choose_model(services.registry, body.model_id, "t2v")
-    check_prompt(spec, body.prompt)
-    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
-    settings = complete_settings(spec, body.settings)
-    job = _job(services, spec, body.prompt, negative, settings)
-    job = await _submit(services, request, job, key=key, body=body)
+    job = await _submit(services, request, _text_job(services, spec, body), key=key, body=body)
     message = "Text-to-Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
 
@@ -100,6 +92,13 @@ async def _check_source(services: Services, source_id: str) -> None:
         raise NotFound(f"Source image not found: {source_id}")
     if media.media_type == "video":
         raise Conflict(f"{source_id} is a video; the source must be a picture", code="source_is_video")
+
+
+def _text_job(services: Services, spec: ModelSpec, body: GenerateBody | GenerateT2VBody) -> Job:
+    """The job of a prompt alone, for a picture or a clip."""
+    check_prompt(spec, body.prompt)
+    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
+    return _job(services, spec, body.prompt, negative, complete_settings(spec, body.settings))
 
 
 def _job(

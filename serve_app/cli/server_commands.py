@@ -59,11 +59,7 @@ def up(
     settings = around.load_settings(host=host, port=port, data_dir=data_dir, models=models, gpus=gpus)
     demo = all(spec.demo for spec in around.load_registry(settings).values())
     server = around.server()
-    if (running := server.find(settings)) is not None:
-        raise CommandError(
-            f"a server runs on {running.data_dir} already, at {running.url}",
-            hint="stop it with `cyberimage down`, or give another --data-dir",
-        )
+    _refuse_a_second(server.find(settings))
 
     def ready(info: ServerInfo) -> None:
         _announce(info, settings, around, demo=demo)
@@ -96,6 +92,14 @@ def _told_plainly() -> Iterator[None]:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(f"cannot use {error.filename}: {error.strerror}") from error
+
+
+def _refuse_a_second(running: ServerInfo | None) -> None:
+    if running is not None:
+        raise CommandError(
+            f"a server runs on {running.data_dir} already, at {running.url}",
+            hint="stop it with `cyberimage down`, or give another --data-dir",
+        )
 
 
 def _make_example(info: ServerInfo, settings: Settings, around: Surroundings) -> None:
