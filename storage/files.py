@@ -97,6 +97,9 @@ class LocalMediaFiles:
         thumbnail = self._thumbnail_path(relative)
         if not thumbnail.exists():
             self.write_thumbnail(relative, self._make_thumbnail(relative))
+            if not self.path(relative).exists():  # deleted meanwhile, and `delete` met no thumbnail yet
+                thumbnail.unlink(missing_ok=True)
+                raise MediaFileMissing
         return thumbnail
 
     def sweep(self, known: frozenset[str], *, older_than: datetime) -> tuple[str, ...]:

@@ -209,10 +209,11 @@ class Workshop:
         return self.job(job_id).status
 
     async def ended(self, *job_ids: str) -> list[Job]:
-        """The jobs as soon as all of them have ended."""
+        """The jobs as soon as all of them have ended, and their thumbnails are made."""
         running = [dispatcher._runs for dispatcher in self._dispatchers]
         await until(lambda: all(self.status(job_id).ended for job_id in job_ids))
         await until(lambda: not any(job_id in runs for runs in running for job_id in job_ids))
+        await until(lambda: not any(dispatcher._desk.background for dispatcher in self._dispatchers))
         return [self.job(job_id) for job_id in job_ids]
 
     async def reached(self) -> None:

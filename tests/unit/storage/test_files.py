@@ -13,6 +13,7 @@ from PIL import Image
 from storage.errors import DiskFull, MediaFileMissing, MediaUnreadable, UnsafePath
 from storage.files import LocalMediaFiles
 from storage.media import MediaId
+from storage.thumbnails import image_thumbnail
 
 DAY = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-1)))
 ID = MediaId("0f3a")
@@ -146,6 +147,21 @@ def test_deleting_takes_the_thumbnail_along_and_may_be_repeated(files: LocalMedi
     files.thumbnail(relative)
     files.delete(relative)
     files.delete(relative)
+    assert left(root) == set()
+
+
+def test_no_thumbnail_stays_of_a_file_that_is_deleted_while_it_is_made(
+    files: LocalMediaFiles, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative = files.write(ID, "image", picture(), DAY)
+
+    def slow(data: bytes) -> bytes:
+        files.delete(relative)
+        return image_thumbnail(data)
+
+    monkeypatch.setattr("storage.files.image_thumbnail", slow)
+    with pytest.raises(MediaFileMissing):
+        files.thumbnail(relative)
     assert left(root) == set()
 
 
