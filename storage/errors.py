@@ -6,6 +6,8 @@ StorageError
   x SchemaTooNew             the database was made by a newer version
   x DiskFull                 no room for a row or a file
   x QueueFull                too many jobs are waiting
+    + ClientQueueFull        too many jobs of this client are waiting
+  x QuotaUsedUp              the client may ask for no more outputs today
   x IdempotencyConflict      an idempotency key came back with another request
   x InvalidCursor            a page cursor that this server did not issue
   x UnsafePath               a path that leaves the media folder
@@ -43,6 +45,19 @@ class DiskFull(StorageError):
 
 class QueueFull(StorageError):
     """The queue is full. Try again when some jobs have finished."""
+
+
+class ClientQueueFull(QueueFull):
+    """As many of your jobs are waiting as one client may have. Try again when some have finished."""
+
+
+class QuotaUsedUp(StorageError):
+    """Today's outputs are used up. Try again tomorrow."""
+
+    def __init__(self, message: str | None = None, *, retry_after_s: int = 3600) -> None:
+        super().__init__(message)
+        #: Until the next day begins.
+        self.retry_after_s = retry_after_s
 
 
 class IdempotencyConflict(StorageError):

@@ -55,6 +55,16 @@ class JobProgress:
     message: str = ""
 
 
+class Warmth(StrEnum):
+    """What a run found: its model loaded; a replica of its family with another model; room on a GPU for a
+    new replica; or GPUs from which another replica had to go first."""
+
+    WARM = "warm"
+    SWITCH = "switch"
+    COLD = "cold"
+    SWAP = "swap"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One row of the jobs table."""
@@ -81,7 +91,9 @@ class Job:
     lease_expires_at: datetime | None = None
     #: Higher runs first.
     priority: int = 0
-    #: Order within a priority, ascending; assigned by the store.
+    #: Order within a priority, ascending; assigned by the store so that clients alternate (turns.py).
+    turn: int = 0
+    #: Order within a turn, ascending; assigned by the store.
     position: float = 0.0
     error: JobError | None = None
     progress: JobProgress | None = None
@@ -94,6 +106,14 @@ class Job:
     #: Seconds spent loading the model and generating, once ended.
     load_seconds: float | None = None
     run_seconds: float | None = None
+    #: What the completed run found, and how many jobs shared its pipeline call.
+    warmth: Warmth | None = None
+    batch_size: int | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many pictures or clips it asks for."""
+        return int(self.settings.get("num_images", 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,9 +123,16 @@ class WaitingJob:
     id: JobId
     model: str
     priority: int
+    turn: int
     position: float
     created_at: datetime
     client: str | None
+    settings: dict[str, Any]
+
+    @property
+    def outputs(self) -> int:
+        """How many pictures or clips it asks for."""
+        return int(self.settings.get("num_images", 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +152,31 @@ class ModelHistory:
     average_load_seconds: float | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """How long one completed job took, in seconds. Both times are those of the call that it shared."""
+
+    model: str
+    settings: dict[str, Any]
+    load_seconds: float
+    run_seconds: float
+    warmth: Warmth
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """What one client may have; None is without limit."""
+
+    #: Jobs waiting at once.
+    waiting: int | None = None
+    #: Pictures and clips asked for on one day (UTC), whatever became of them.
+    outputs_per_day: int | None = None
+
+
+NO_QUOTA = Quota()
+
+
 class JobStore(Protocol):
     """Durable jobs. A method that returns has committed; each transition happens once or not at all.
 
@@ -133,13 +185,14 @@ class JobStore(Protocol):
     their result whether they did.
     """
 
-    def add(self, job: Job, *, max_pending: int) -> Job:
-        """Insert a pending job at the end of its priority and return it with its position.
+    def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
+        """Insert a pending job at the end of its priority, or of its client's turn there, and return it so.
 
         With an idempotency key that this client has used before, return that earlier job instead.
 
         Raises:
-            QueueFull: `max_pending` jobs are waiting already.
+            QueueFull: `max_pending` jobs are waiting already; ClientQueueFull: so many of this client.
+            QuotaUsedUp: the client has asked for as many outputs today as it may.
             IdempotencyConflict: the key was used with another request hash.
         """
         ...
@@ -159,11 +212,22 @@ class JobStore(Protocol):
         ...
 
     def waiting(self, *, per_model: int) -> tuple[WaitingJob, ...]:
-        """The first `per_model` pending jobs of each model, in running order (priority down, position up)."""
+        """The first `per_model` pending jobs of each model, in running order.
+
+        That is: priority down, then turn and position up.
+        """
         ...
 
     def queue_position(self, job: Job) -> int:
         """1 for the pending job that is next in running order."""
+        ...
+
+    def head(self, *, limit: int) -> tuple[Job, ...]:
+        """The first pending jobs in running order, whole: queue positions 1 to `limit`."""
+        ...
+
+    def waiting_counts(self) -> dict[str, int]:
+        """The number of pending jobs of each model that has any."""
         ...
 
     def claim(self, job_id: JobId, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
@@ -187,6 +251,8 @@ class JobStore(Protocol):
         media: tuple[Media, ...],
         load_seconds: float,
         run_seconds: float,
+        warmth: Warmth = Warmth.WARM,
+        batch_size: int = 1,
     ) -> bool:
         """processing -> completed with its media rows, in one transaction.
 
@@ -249,12 +315,16 @@ class JobStore(Protocol):
         """
         ...
 
-    def counts(self, *, since: datetime | None = None) -> dict[JobStatus, int]:
-        """Jobs by status, every status present; with `since`, only those created later."""
+    def counts(self, *, since: datetime | None = None, client: str | None = None) -> dict[JobStatus, int]:
+        """Jobs by status (of a client), every status present; with `since`, only those created later."""
         ...
 
     def history(self, *, since: datetime) -> dict[str, ModelHistory]:
         """Per model, of the jobs created since then."""
+        ...
+
+    def records(self, *, latest: int) -> tuple[RunRecord, ...]:
+        """Of each model and each warmth the `latest` completed jobs, latest first."""
         ...
 
     @property

@@ -54,11 +54,13 @@ class MediaPage:
 class MediaIndex(Protocol):
     """Rows of finished media. Blocking; call it from a thread."""
 
-    def add(self, media: Media) -> None:
-        """Insert an uploaded picture's row."""
+    def add(self, media: Media, *, client: str | None = None) -> None:
+        """Insert an uploaded picture's row, for the client that sent it."""
         ...
 
-    def get(self, media_id: MediaId) -> Media | None: ...
+    def get(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
+        """None if there is no such media, or it is another client's than the one given."""
+        ...
 
     def of_job(self, job_id: str) -> tuple[Media, ...]:
         """A job's outputs in order of output number."""
@@ -68,12 +70,12 @@ class MediaIndex(Protocol):
         """Newest first by (created_at, id), uploads left out. Raises InvalidCursor."""
         ...
 
-    def set_favorite(self, media_id: MediaId, favorite: bool) -> bool:
-        """False if there is no such media."""
+    def set_favorite(self, media_id: MediaId, favorite: bool, *, client: str | None = None) -> bool:
+        """False if there is no such media (of that client)."""
         ...
 
-    def delete(self, media_id: MediaId) -> Media | None:
-        """Remove the row and return it, so that the file can go too."""
+    def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
+        """Remove the row and return it, so that the file can go too. None as for `get`."""
         ...
 
     def file_paths(self) -> frozenset[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from itertools import product
 from threading import RLock
 
-from storage import positions
+from storage import positions, turns
 from storage.cursors import Mark, decode_cursor, encode_cursor
-from storage.errors import IdempotencyConflict, QueueFull
+from storage.errors import ClientQueueFull, IdempotencyConflict, QueueFull
 from storage.jobs import (
+    NO_QUOTA,
     Job,
     JobError,
     JobId,
@@ -18,10 +21,14 @@ from storage.jobs import (
     JobProgress,
     JobStatus,
     ModelHistory,
+    Quota,
+    RunRecord,
     WaitingJob,
+    Warmth,
 )
 from storage.media import Media
 from storage.memory_media import MemoryMediaIndex
+from storage.usage import Usage, with_outputs_of
 
 
 class MemoryJobStore:
@@ -32,16 +39,25 @@ class MemoryJobStore:
         self._jobs: dict[JobId, Job] = {}
         self._media = media or MemoryMediaIndex()
         self._paused = False
+        self._usage: dict[str | None, Usage] = {}
 
-    def add(self, job: Job, *, max_pending: int) -> Job:
+    def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
         with self._lock:
             if (earlier := self._submitted_before(job)) is not None:
                 if earlier.request_hash != job.request_hash:
                     raise IdempotencyConflict
                 return earlier
-            if len(self._of_status(JobStatus.PENDING)) >= max_pending:
+            pending = self._of_status(JobStatus.PENDING)
+            if len(pending) >= max_pending:
                 raise QueueFull
-            return self._put(replace(job, position=positions.after(self._last_position(job.priority))))
+            mine = [each for each in pending if each.client == job.client]
+            if quota.waiting is not None and len(mine) >= quota.waiting:
+                raise ClientQueueFull
+            if quota.outputs_per_day is not None:
+                used = self._usage.get(job.client)
+                self._usage[job.client] = with_outputs_of(job, used, most=quota.outputs_per_day)
+            turn = self._next_turn(job)
+            return self._put(replace(job, turn=turn, position=self._end_of_turn(job.priority, turn)))
 
     def get(self, job_id: JobId) -> Job | None:
         return self._jobs.get(job_id)
@@ -81,6 +97,12 @@ class MemoryJobStore:
         pending = self._of_status(JobStatus.PENDING)
         return 1 + sum(_running_order(other) < _running_order(job) for other in pending)
 
+    def head(self, *, limit: int) -> tuple[Job, ...]:
+        return tuple(sorted(self._of_status(JobStatus.PENDING), key=_running_order)[:limit])
+
+    def waiting_counts(self) -> dict[str, int]:
+        return dict(Counter(job.model for job in self._of_status(JobStatus.PENDING)))
+
     def claim(self, job_id: JobId, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
         with self._lock:
             job = self._jobs.get(job_id)
@@ -118,6 +140,8 @@ class MemoryJobStore:
         media: tuple[Media, ...],
         load_seconds: float,
         run_seconds: float,
+        warmth: Warmth = Warmth.WARM,
+        batch_size: int = 1,
     ) -> bool:
         with self._lock:
             job = self._held(job_id, owner)
@@ -129,6 +153,8 @@ class MemoryJobStore:
                     media_path=media[0].file_path if media else None,
                     load_seconds=load_seconds,
                     run_seconds=run_seconds,
+                    warmth=warmth,
+                    batch_size=batch_size,
                 )
             )
             self._media.insert(media, client=job.client)
@@ -194,10 +220,12 @@ class MemoryJobStore:
             if before == job_id:
                 return True
             if before is None:
-                place = positions.after(self._last_position(job.priority))
+                turn = self._last_turn(job.priority)
+                position = self._end_of_turn(job.priority, turn)
             else:
-                place = self._place_before(target)
-            self._put(replace(self._jobs[job_id], priority=target.priority, position=place))
+                turn, position = target.turn, self._position_before(target)
+            moved = self._jobs[job_id]
+            self._put(replace(moved, priority=target.priority, turn=turn, position=position))
             return True
 
     def clear(self, *, now: datetime, client: str | None = None) -> int:
@@ -218,9 +246,9 @@ class MemoryJobStore:
                 self._media.delete(media.id)
             return outputs
 
-    def counts(self, *, since: datetime | None = None) -> dict[JobStatus, int]:
-        jobs = [job for job in self._all() if since is None or job.created_at >= since]
-        return _count(jobs)
+    def counts(self, *, since: datetime | None = None, client: str | None = None) -> dict[JobStatus, int]:
+        jobs = [job for job in self._all() if client in (None, job.client)]
+        return _count([job for job in jobs if since is None or job.created_at >= since])
 
     def history(self, *, since: datetime) -> dict[str, ModelHistory]:
         by_model: dict[str, list[Job]] = {}
@@ -235,6 +263,15 @@ class MemoryJobStore:
             )
             for model, jobs in by_model.items()
         }
+
+    def records(self, *, latest: int) -> tuple[RunRecord, ...]:
+        completed = self._of_status(JobStatus.COMPLETED)
+        kinds = product(sorted({job.model for job in completed}), Warmth)
+        found = []
+        for kind in kinds:
+            alike = [job for job in completed if (job.model, job.warmth) == kind]
+            found += sorted(alike, key=_completed_at, reverse=True)[:latest]
+        return tuple(map(_record, found))
 
     @property
     def paused(self) -> bool:
@@ -269,21 +306,36 @@ class MemoryJobStore:
         key = (job.client, job.idempotency_key)
         return next((each for each in self._all() if (each.client, each.idempotency_key) == key), None)
 
-    def _last_position(self, priority: int) -> float | None:
-        return max((job.position for job in self._all() if job.priority == priority), default=None)
+    def _next_turn(self, job: Job) -> int:
+        peers = [each for each in self._all() if each.priority == job.priority and not each.status.ended]
+        own = [each.turn for each in peers if each.client == job.client]
+        waiting = [each.turn for each in peers if each.status is JobStatus.PENDING]
+        running = [each.turn for each in peers if each.status is JobStatus.PROCESSING]
+        current = turns.current(min(waiting, default=None), max(running, default=None))
+        return turns.turn_of(current, max(own, default=None))
 
-    def _place_before(self, target: Job) -> float:
-        peers = [job.position for job in self._all() if job.priority == target.priority]
+    def _last_turn(self, priority: int) -> int:
+        return max(job.turn for job in self._of_status(JobStatus.PENDING) if job.priority == priority)
+
+    def _of_turn(self, priority: int, turn: int) -> list[Job]:
+        return [job for job in self._all() if (job.priority, job.turn) == (priority, turn)]
+
+    def _end_of_turn(self, priority: int, turn: int) -> float:
+        taken = [job.position for job in self._of_turn(priority, turn)]
+        return positions.after(max(taken, default=None))
+
+    def _position_before(self, target: Job) -> float:
+        peers = [job.position for job in self._of_turn(target.priority, target.turn)]
         low = max((place for place in peers if place < target.position), default=None)
-        place = positions.between(low, target.position)
-        if place is not None:
-            return place
-        self._renumber(target.priority)
-        return self._place_before(self._jobs[target.id])
+        position = positions.between(low, target.position)
+        if position is not None:
+            return position
+        self._renumber(target)
+        return self._position_before(self._jobs[target.id])
 
-    def _renumber(self, priority: int) -> None:
-        peers = [job for job in self._all() if job.priority == priority and not job.status.ended]
-        start = positions.after(self._last_position(priority))
+    def _renumber(self, target: Job) -> None:
+        peers = [job for job in self._of_turn(target.priority, target.turn) if not job.status.ended]
+        start = self._end_of_turn(target.priority, target.turn)
         for index, job in enumerate(sorted(peers, key=lambda job: job.position)):
             self._put(replace(job, position=start + index))
 
@@ -292,8 +344,8 @@ def _mark(job: Job) -> Mark:
     return Mark(job.created_at, job.id)
 
 
-def _running_order(job: Job) -> tuple[int, float]:
-    return (-job.priority, job.position)
+def _running_order(job: Job) -> tuple[int, int, float]:
+    return (-job.priority, job.turn, job.position)
 
 
 def _waiting(job: Job) -> WaitingJob:
@@ -301,9 +353,30 @@ def _waiting(job: Job) -> WaitingJob:
         id=job.id,
         model=job.model,
         priority=job.priority,
+        turn=job.turn,
         position=job.position,
         created_at=job.created_at,
         client=job.client,
+        settings=job.settings,
+    )
+
+
+def _completed_at(job: Job) -> datetime:
+    assert job.completed_at is not None
+    return job.completed_at
+
+
+def _record(job: Job) -> RunRecord:
+    assert job.load_seconds is not None
+    assert job.run_seconds is not None
+    assert job.warmth is not None
+    return RunRecord(
+        model=job.model,
+        settings=job.settings,
+        load_seconds=job.load_seconds,
+        run_seconds=job.run_seconds,
+        warmth=job.warmth,
+        batch_size=job.batch_size or 1,
     )
 
 

@@ -19,8 +19,8 @@ class MemoryMediaIndex:
         self._media: dict[MediaId, Media] = {}
         self._clients: dict[MediaId, str | None] = {}
 
-    def add(self, media: Media) -> None:
-        self.insert((media,), client=None)
+    def add(self, media: Media, *, client: str | None = None) -> None:
+        self.insert((media,), client=client)
 
     def insert(self, media: Iterable[Media], *, client: str | None) -> None:
         """Insert a job's outputs, for its client."""
@@ -29,8 +29,9 @@ class MemoryMediaIndex:
                 self._media[each.id] = each
                 self._clients[each.id] = client
 
-    def get(self, media_id: MediaId) -> Media | None:
-        return self._media.get(media_id)
+    def get(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
+        with self._lock:
+            return self._media.get(media_id) if client in (None, self._clients.get(media_id)) else None
 
     def of_job(self, job_id: str) -> tuple[Media, ...]:
         with self._lock:
@@ -53,15 +54,17 @@ class MemoryMediaIndex:
         with self._lock:
             return frozenset(media.file_path for media in self._media.values())
 
-    def set_favorite(self, media_id: MediaId, favorite: bool) -> bool:
+    def set_favorite(self, media_id: MediaId, favorite: bool, *, client: str | None = None) -> bool:
         with self._lock:
-            if media_id not in self._media:
+            if self.get(media_id, client=client) is None:
                 return False
             self._media[media_id] = replace(self._media[media_id], favorite=favorite)
             return True
 
-    def delete(self, media_id: MediaId) -> Media | None:
+    def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
         with self._lock:
+            if self.get(media_id, client=client) is None:
+                return None
             self._clients.pop(media_id, None)
             return self._media.pop(media_id, None)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from storage.jobs import Job, JobError, JobId, JobProgress, JobStatus, Phase, WaitingJob
+from storage.jobs import Job, JobError, JobId, JobProgress, JobStatus, Phase, RunRecord, WaitingJob, Warmth
 from storage.media import Media, MediaId
 
 _JOB_FIELDS = tuple(field.name for field in fields(Job))
@@ -18,6 +18,7 @@ def job_values(job: Job) -> dict[str, Any]:
     values = {name: getattr(job, name) for name in _JOB_FIELDS}
     values["status"] = job.status.value
     values["client"] = job.client or ""
+    values["warmth"] = job.warmth and job.warmth.value
     values["error"] = None if job.error is None else error_values(job.error)
     values["progress"] = None if job.progress is None else progress_values(job.progress)
     return values
@@ -36,6 +37,7 @@ def job_from_row(row: RowMapping) -> Job:
     values = dict(row)
     values["status"] = JobStatus(values["status"])
     values["client"] = values["client"] or None
+    values["warmth"] = values["warmth"] and Warmth(values["warmth"])
     if values["error"] is not None:
         values["error"] = JobError(**values["error"])
     if (progress := values["progress"]) is not None:
@@ -48,9 +50,22 @@ def waiting_from_row(row: RowMapping) -> WaitingJob:
         id=JobId(row["id"]),
         model=row["model"],
         priority=row["priority"],
+        turn=row["turn"],
         position=row["position"],
         created_at=row["created_at"],
         client=row["client"] or None,
+        settings=row["settings"],
+    )
+
+
+def record_from_row(row: RowMapping) -> RunRecord:
+    return RunRecord(
+        model=row["model"],
+        settings=row["settings"],
+        load_seconds=row["load_seconds"],
+        run_seconds=row["run_seconds"],
+        warmth=Warmth(row["warmth"]),
+        batch_size=row["batch_size"],
     )
 
 

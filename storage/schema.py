@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
     types,
 )
 from sqlalchemy.dialects import postgresql
@@ -72,6 +73,7 @@ jobs = Table(
     Column("lease_owner", String),
     Column("lease_expires_at", UtcDateTime),
     Column("priority", Integer, nullable=False),
+    Column("turn", Integer, nullable=False, server_default=text("0")),
     Column("position", Double, nullable=False),
     Column("error", JSON(none_as_null=True)),
     Column("progress", JSON(none_as_null=True)),
@@ -82,15 +84,29 @@ jobs = Table(
     Column("request_hash", String),
     Column("load_seconds", Double),
     Column("run_seconds", Double),
+    Column("warmth", String),
+    Column("batch_size", Integer),
     Index("jobs_newest", "created_at", "id"),
     Index("jobs_newest_of_status", "status", "created_at", "id"),
     Index("jobs_newest_of_model", "model", "created_at", "id"),
     Index("jobs_newest_of_client", "client", "created_at", "id"),
-    Index("jobs_position", "priority", "position"),
+    Index("jobs_position", "priority", "turn", "position"),
     Index("jobs_idempotency", "client", "idempotency_key", unique=True),
+    Index("jobs_of_client_in_status", "client", "status", "priority", "turn"),
 )
-Index("jobs_in_order", jobs.c.status, jobs.c.priority.desc(), jobs.c.position)
-Index("jobs_in_order_of_model", jobs.c.status, jobs.c.model, jobs.c.priority.desc(), jobs.c.position)
+_line = (jobs.c.priority.desc(), jobs.c.turn, jobs.c.position)
+Index("jobs_in_order", jobs.c.status, *_line)
+Index("jobs_in_order_of_model", jobs.c.status, jobs.c.model, *_line)
+#: Spelled out: a partial index serves no query that compares with a parameter.
+is_completed = text("status = 'completed'")
+Index(
+    "jobs_completed_of_model",
+    jobs.c.model,
+    jobs.c.warmth,
+    jobs.c.completed_at,
+    sqlite_where=is_completed,
+    postgresql_where=is_completed,
+)
 
 media = Table(
     "media",
@@ -116,6 +132,16 @@ media = Table(
     Index("media_newest_favorite", "favorite", "created_at", "id"),
     Index("media_newest_of_client", "client", "created_at", "id"),
     Index("media_of_job", "job_id", "number", "id"),
+)
+
+#: Outputs that a client has asked for on its latest day, where that is limited; a row a client.
+usage = Table(
+    "usage",
+    metadata,
+    Column("client", String, primary_key=True),
+    #: ISO 8601, in UTC.
+    Column("day", String(10), nullable=False),
+    Column("outputs", Integer, nullable=False),
 )
 
 #: Facts about the whole queue: `paused`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,19 +28,39 @@ from sqlalchemy import (
     update,
 )
 
-from storage import positions
 from storage.cursors import Mark, encode_cursor
 from storage.database import Database
 from storage.errors import IdempotencyConflict, QueueFull, StorageError
 from storage.group_commit import GroupCommit
-from storage.jobs import Job, JobError, JobId, JobPage, JobProgress, JobStatus, ModelHistory, WaitingJob
+from storage.jobs import (
+    NO_QUOTA,
+    Job,
+    JobError,
+    JobId,
+    JobPage,
+    JobProgress,
+    JobStatus,
+    ModelHistory,
+    Quota,
+    RunRecord,
+    WaitingJob,
+    Warmth,
+)
 from storage.keyset import newest_first
 from storage.media import Media
-from storage.rows import error_values, job_from_row, job_values, progress_values, waiting_from_row
+from storage.rows import (
+    error_values,
+    job_from_row,
+    job_values,
+    progress_values,
+    record_from_row,
+    waiting_from_row,
+)
+from storage.schema import is_completed, state
 from storage.schema import jobs as table
-from storage.schema import state
 from storage.sql_media import delete_media_of_job, insert_media
-from storage.sql_places import last_position, lock_queue, pending_place, position_before
+from storage.sql_places import last_place, lock_queue, new_place, pending_place, place_before
+from storage.sql_usage import spend
 
 _ONE = select(table).where(table.c.id == bindparam("job_id"))
 _SUBMITTED_BEFORE = select(table).where(
@@ -53,22 +73,45 @@ _PAUSED = select(state.c.value).where(state.c.key == "paused")
 
 
 def _ahead_query() -> Select[int]:
-    """Counts two ranges of the index, where one condition with OR would walk all pending jobs."""
-    priority = bindparam("of_priority", type_=Integer)
+    """Counts three ranges of the index, where one condition with OR would walk all pending jobs."""
+    priority, turn = bindparam("of_priority", type_=Integer), bindparam("of_turn", type_=Integer)
     position = bindparam("of_position", type_=Double)
+    peers = _PENDING_COUNT.where(table.c.priority == priority)
     higher = _PENDING_COUNT.where(table.c.priority > priority)
-    earlier = _PENDING_COUNT.where(table.c.priority == priority, table.c.position < position)
-    return select(higher.scalar_subquery() + earlier.scalar_subquery())
+    earlier = peers.where(table.c.turn < turn)
+    before = peers.where(table.c.turn == turn, table.c.position < position)
+    return select(higher.scalar_subquery() + earlier.scalar_subquery() + before.scalar_subquery())
+
+
+#: Running order.
+_IN_LINE = (table.c.priority.desc(), table.c.turn, table.c.position)
 
 
 _NEXT_MODEL = select(func.min(table.c.model)).where(_IS_PENDING, table.c.model > bindparam("after_model"))
 _FIRST_OF_MODEL = (
     select(*(table.c[field.name] for field in fields(WaitingJob)))
     .where(_IS_PENDING, table.c.model == bindparam("of_model"))
-    .order_by(table.c.priority.desc(), table.c.position)
+    .order_by(*_IN_LINE)
     .limit(bindparam("number"))
 )
 _AHEAD = _ahead_query()
+_HEAD = select(table).where(_IS_PENDING).order_by(*_IN_LINE).limit(bindparam("number"))
+_WAITING_COUNTS = select(table.c.model, func.count()).where(_IS_PENDING).group_by(table.c.model)
+_NEXT_COMPLETED_MODEL = select(func.min(table.c.model)).where(
+    is_completed, table.c.model > bindparam("after_model")
+)
+_LATEST_RUNS = (
+    select(*(table.c[field.name] for field in fields(RunRecord)))
+    .where(is_completed, table.c.model == bindparam("of_model"), table.c.warmth == bindparam("of_warmth"))
+    .order_by(table.c.completed_at.desc())
+    .limit(bindparam("number"))
+)
+
+
+class _Addition(NamedTuple):
+    job: Job
+    max_pending: int
+    quota: Quota
 
 
 class SqlJobStore:
@@ -78,8 +121,8 @@ class SqlJobStore:
         self._database = database
         self._adding = GroupCommit(self._add_all)
 
-    def add(self, job: Job, *, max_pending: int) -> Job:
-        outcome = self._adding.submit((job, max_pending))
+    def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
+        outcome = self._adding.submit(_Addition(job, max_pending, quota))
         if isinstance(outcome, StorageError):
             raise outcome
         return outcome
@@ -118,12 +161,20 @@ class SqlJobStore:
             while (model := connection.scalar(_NEXT_MODEL, {"after_model": model})) is not None:
                 first = {"of_model": model, "number": per_model}
                 found += map(_waiting, connection.execute(_FIRST_OF_MODEL, first))
-        return tuple(sorted(found, key=lambda job: (-job.priority, job.position)))
+        return tuple(sorted(found, key=lambda job: (-job.priority, job.turn, job.position)))
 
     def queue_position(self, job: Job) -> int:
         with self._database.read() as connection:
-            ahead = connection.scalar(_AHEAD, {"of_priority": job.priority, "of_position": job.position})
+            ahead = connection.scalar(_AHEAD, _place(job))
         return 1 + (ahead or 0)
+
+    def head(self, *, limit: int) -> tuple[Job, ...]:
+        with self._database.read() as connection:
+            return tuple(map(_job, connection.execute(_HEAD, {"number": limit})))
+
+    def waiting_counts(self) -> dict[str, int]:
+        with self._database.read() as connection:
+            return {model: number for model, number in connection.execute(_WAITING_COUNTS)}
 
     def claim(self, job_id: JobId, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
         change = (
@@ -161,12 +212,16 @@ class SqlJobStore:
         media: tuple[Media, ...],
         load_seconds: float,
         run_seconds: float,
+        warmth: Warmth = Warmth.WARM,
+        batch_size: int = 1,
     ) -> bool:
         change = _end(JobStatus.COMPLETED, now).where(_held(job_id, owner), ~table.c.cancel_requested)
         change = change.values(
             media_path=media[0].file_path if media else None,
             load_seconds=load_seconds,
             run_seconds=run_seconds,
+            warmth=warmth.value,
+            batch_size=batch_size,
         )
         with self._database.write() as connection:
             row = connection.execute(change.returning(table.c.client)).one_or_none()
@@ -225,12 +280,11 @@ class SqlJobStore:
             if before == job_id:
                 return True
             if before is None:
-                position = positions.after(last_position(connection, job.priority))
+                place = last_place(connection, job.priority)
             else:
-                position = position_before(connection, before)
+                place = place_before(connection, before)
             change = update(table).where(table.c.id == job_id, _IS_PENDING)
-            moved = connection.execute(change.values(priority=target.priority, position=position))
-            return moved.rowcount == 1
+            return connection.execute(change.values(place._asdict())).rowcount == 1
 
     def clear(self, *, now: datetime, client: str | None = None) -> int:
         change = _cancel_pending(now)
@@ -247,8 +301,10 @@ class SqlJobStore:
             connection.execute(delete(table).where(table.c.id == job_id))
             return outputs
 
-    def counts(self, *, since: datetime | None = None) -> dict[JobStatus, int]:
+    def counts(self, *, since: datetime | None = None, client: str | None = None) -> dict[JobStatus, int]:
         query = select(table.c.status, func.count()).group_by(table.c.status)
+        if client is not None:
+            query = query.where(table.c.client == client)
         if since is not None:
             query = query.where(table.c.created_at >= since)
         with self._database.read() as connection:
@@ -280,6 +336,16 @@ class SqlJobStore:
             for row in rows
         }
 
+    def records(self, *, latest: int) -> tuple[RunRecord, ...]:
+        found: list[RunRecord] = []
+        model: str | None = ""
+        with self._database.read() as connection:
+            while (model := connection.scalar(_NEXT_COMPLETED_MODEL, {"after_model": model})) is not None:
+                for warmth in Warmth:
+                    of = {"of_model": model, "of_warmth": warmth.value, "number": latest}
+                    found += map(record_from_row, connection.execute(_LATEST_RUNS, of).mappings())
+        return tuple(found)
+
     @property
     def paused(self) -> bool:
         with self._database.read() as connection:
@@ -288,10 +354,10 @@ class SqlJobStore:
     def set_paused(self, paused: bool) -> None:
         self._change(update(state).where(state.c.key == "paused").values(value=paused))
 
-    def _add_all(self, additions: Sequence[tuple[Job, int]]) -> list[Job | StorageError]:
+    def _add_all(self, additions: Sequence[_Addition]) -> list[Job | StorageError]:
         with self._database.write() as connection:
             lock_queue(connection)
-            return [_add(connection, job, max_pending) for job, max_pending in additions]
+            return [_add(connection, addition) for addition in additions]
 
     def _change(self, change: Update) -> int:
         with self._database.write() as connection:
@@ -333,15 +399,22 @@ def _release(*, now: datetime, max_attempts: int, error: JobError) -> Update:
     )
 
 
-def _add(connection: Connection, job: Job, max_pending: int) -> Job | StorageError:
+def _add(connection: Connection, addition: _Addition) -> Job | StorageError:
     """The job as it stands in the table, or why it is refused."""
+    job, max_pending, quota = addition
     if (earlier := _submitted_before(connection, job)) is not None:
         return earlier if earlier.request_hash == job.request_hash else IdempotencyConflict()
     if (connection.scalar(_PENDING_COUNT) or 0) >= max_pending:
         return QueueFull()
-    placed = replace(job, position=positions.after(last_position(connection, job.priority)))
+    if (problem := spend(connection, job, quota)) is not None:
+        return problem
+    placed = replace(job, **new_place(connection, job)._asdict())
     connection.execute(insert(table), job_values(placed))
     return placed
+
+
+def _place(job: Job) -> dict[str, Any]:
+    return {"of_priority": job.priority, "of_turn": job.turn, "of_position": job.position}
 
 
 def _submitted_before(connection: Connection, job: Job) -> Job | None:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from storage.cursors import Mark, encode_cursor
 from storage.database import Database
@@ -23,13 +35,14 @@ class SqlMediaIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, media: Media) -> None:
+    def add(self, media: Media, *, client: str | None = None) -> None:
         with self._database.write() as connection:
-            insert_media(connection, (media,), client=None)
+            insert_media(connection, (media,), client=client)
 
-    def get(self, media_id: MediaId) -> Media | None:
+    def get(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
+        query = _ONE if client is None else _ONE.where(table.c.client == client)
         with self._database.read() as connection:
-            row = connection.execute(_ONE, {"media_id": media_id}).one_or_none()
+            row = connection.execute(query, {"media_id": media_id}).one_or_none()
         return None if row is None else _media(row)
 
     def of_job(self, job_id: str) -> tuple[Media, ...]:
@@ -54,13 +67,13 @@ class SqlMediaIndex:
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(table.c.file_path)))
 
-    def set_favorite(self, media_id: MediaId, favorite: bool) -> bool:
-        change = update(table).where(table.c.id == media_id).values(favorite=favorite)
+    def set_favorite(self, media_id: MediaId, favorite: bool, *, client: str | None = None) -> bool:
+        change = update(table).where(_is(media_id, client)).values(favorite=favorite)
         with self._database.write() as connection:
             return connection.execute(change).rowcount == 1
 
-    def delete(self, media_id: MediaId) -> Media | None:
-        change = delete(table).where(table.c.id == media_id).returning(table)
+    def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
+        change = delete(table).where(_is(media_id, client)).returning(table)
         with self._database.write() as connection:
             row = connection.execute(change).one_or_none()
         return None if row is None else _media(row)
@@ -82,6 +95,10 @@ def delete_media_of_job(connection: Connection, job_id: str) -> tuple[Media, ...
     outputs = media_of_job(connection, job_id)
     connection.execute(delete(table).where(table.c.job_id == job_id))
     return outputs
+
+
+def _is(media_id: MediaId, client: str | None) -> ColumnElement[bool]:
+    return and_(table.c.id == media_id, true() if client is None else table.c.client == client)
 
 
 def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:

@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from job_examples import LATER, NOON, WORKER_DIED, job, media
-from sqlalchemy import Engine, create_engine, event, insert
+from sqlalchemy import Engine, create_engine, event, insert, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
@@ -23,7 +23,7 @@ import storage.migrations
 from storage import schema
 from storage.database import open_database
 from storage.errors import DatabaseUnavailable, DatabaseUrlUnusable, DiskFull, SchemaTooNew
-from storage.jobs import JobId, JobProgress, JobStatus, Phase
+from storage.jobs import JobId, JobProgress, JobStatus, Phase, Quota
 from storage.media import MediaQuery
 from storage.rows import job_values
 from storage.stores import Stores, open_stores
@@ -59,7 +59,9 @@ def test_the_migrated_schema_is_the_schema_in_code(sql_stores: Stores) -> None:
 def test_an_older_database_is_migrated_with_its_jobs(tmp_path: Path) -> None:
     engine = migrate(tmp_path / "old.db", "0001")
     with engine.begin() as connection:
-        connection.execute(insert(schema.jobs), job_values(job("a", position=1.0)))
+        values = job_values(job("a", position=1.0))
+        then = {column["name"] for column in inspect(connection).get_columns("jobs")}
+        connection.execute(insert(schema.jobs), {name: values[name] for name in values.keys() & then})
     engine.dispose()
     with open_stores(f"sqlite:///{tmp_path}/old.db") as stores:
         assert stores.jobs.get(JobId("a")) == job("a", position=1.0)
@@ -164,7 +166,8 @@ def test_every_query_can_be_written_for_postgresql(sql_stores: Stores) -> None:
 def _use_everything(stores: Stores) -> None:
     jobs = stores.jobs
     for name in "abc":
-        added = jobs.add(job(name, idempotency_key=name), max_pending=9)
+        quota = Quota(waiting=9, outputs_per_day=9)
+        added = jobs.add(job(name, idempotency_key=name), max_pending=9, quota=quota)
     jobs.queue_position(added)
     jobs.move(JobId("a"), before=JobId("c"))
     jobs.waiting(per_model=1)
@@ -180,7 +183,7 @@ def _use_everything(stores: Stores) -> None:
     jobs.recover(owner="you", now=NOON, max_attempts=1, error=WORKER_DIED, only_expired=True)
     jobs.clear(now=NOON, client="ann")
     jobs.page(limit=1, cursor=jobs.page(limit=1).next_cursor, status=JobStatus.PENDING, model="flux")
-    jobs.counts(since=NOON)
+    jobs.counts(since=NOON, client="ann")
     jobs.history(since=NOON)
     jobs.set_paused(jobs.paused)
     query = MediaQuery(words=("cat",), model="flux", favorite=False)

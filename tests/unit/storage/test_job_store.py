@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from job_examples import LATER, NOON, WORKER_DIED, job, media
 
-from storage.errors import IdempotencyConflict, InvalidCursor, QueueFull
-from storage.jobs import Job, JobError, JobId, JobProgress, JobStatus, JobStore, Phase
+from storage.errors import ClientQueueFull, IdempotencyConflict, InvalidCursor, QueueFull, QuotaUsedUp
+from storage.jobs import Job, JobError, JobId, JobProgress, JobStatus, JobStore, Phase, Quota, Warmth
 from storage.stores import Stores
 
 ME = "dispatcher-1"
@@ -109,6 +109,46 @@ def test_idempotency_keys_belong_to_a_client(jobs: JobStore) -> None:
     for client in (None, "ann", "bob"):
         added = jobs.add(job(f"of-{client}", client=client, idempotency_key="k"), max_pending=MANY)
         assert added.id == f"of-{client}"
+
+
+def test_one_client_may_fill_only_its_part_of_the_queue(jobs: JobStore) -> None:
+    quota = Quota(waiting=2)
+    for name in "ab":
+        jobs.add(job(name, client="ann"), max_pending=MANY, quota=quota)
+    with pytest.raises(ClientQueueFull):
+        jobs.add(job("c", client="ann"), max_pending=MANY, quota=quota)
+    jobs.add(job("d", client="bob"), max_pending=MANY, quota=quota)
+    cancel(jobs, "a")
+    jobs.add(job("c", client="ann"), max_pending=MANY, quota=quota)
+
+
+def test_a_client_may_ask_for_so_many_outputs_a_day_and_deleting_gives_none_back(jobs: JobStore) -> None:
+    quota = Quota(outputs_per_day=3)
+
+    def ask(name: str, outputs: int = 1, **values: Any) -> None:
+        values = {"client": "ann", "settings": {"num_images": outputs}} | values
+        jobs.add(job(name, **values), max_pending=MANY, quota=quota)
+
+    ask("a", 2)
+    cancel(jobs, "a")
+    jobs.delete(JobId("a"))
+    with pytest.raises(
+        QuotaUsedUp, match=r"3 outputs a day .* 1 left today, and this job makes 2"
+    ) as refusal:
+        ask("b", 2)
+    assert refusal.value.retry_after_s == 12 * 3600
+    ask("c")
+    with pytest.raises(QuotaUsedUp, match="0 left today"):
+        ask("d")
+    ask("e", 3, client="bob")
+    ask("f", 3, created_at=NOON + timedelta(hours=12))
+    assert jobs.counts()[JobStatus.PENDING] == 3
+
+
+def test_what_was_asked_for_before_is_not_counted_again(jobs: JobStore) -> None:
+    quota = Quota(waiting=1, outputs_per_day=1)
+    for _ in range(3):
+        jobs.add(job("a", client="ann", idempotency_key="k"), max_pending=MANY, quota=quota)
 
 
 def test_a_claim_happens_once_and_counts_an_attempt(jobs: JobStore) -> None:
@@ -253,11 +293,12 @@ def test_waiting_jobs_run_by_priority_then_in_order_of_arrival(jobs: JobStore) -
     add(jobs, "a", "b")
     add(jobs, "c", priority=5)
     add(jobs, "d", priority=-1)
-    add(jobs, "e", model="sd35", client="ann")
-    assert order(jobs) == "cabed"
+    add(jobs, "e", model="sd35")
+    add(jobs, "f", priority=-1, client="ann")
+    assert order(jobs) == "cabedf"
     waiting = {each.id: each for each in jobs.waiting(per_model=9)}
-    assert (waiting[JobId("e")].model, waiting[JobId("e")].client) == ("sd35", "ann")
-    assert waiting[JobId("a")].client is None
+    assert (waiting[JobId("e")].model, waiting[JobId("e")].client) == ("sd35", None)
+    assert (waiting[JobId("f")].client, waiting[JobId("f")].settings) == ("ann", job("f").settings)
 
 
 def test_waiting_is_cut_off_per_model(jobs: JobStore) -> None:
@@ -369,6 +410,15 @@ def test_a_cursor_that_was_never_issued_is_refused(jobs: JobStore, cursor: str) 
         jobs.page(limit=1, cursor=cursor)
 
 
+def test_counts_can_be_of_one_client(jobs: JobStore) -> None:
+    add(jobs, "a", "b", client="ann")
+    add(jobs, "c", client="bob")
+    claim(jobs, "a")
+    counts = jobs.counts(client="ann", since=NOON)
+    assert (counts[JobStatus.PENDING], counts[JobStatus.PROCESSING], sum(counts.values())) == (1, 1, 2)
+    assert sum(jobs.counts(client="nobody").values()) == 0
+
+
 def test_counts_name_every_status(jobs: JobStore) -> None:
     add(jobs, "a", "b")
     add(jobs, "c", created_at=LATER)
@@ -398,3 +448,42 @@ def test_pausing_is_remembered(jobs: JobStore) -> None:
     for paused in (True, False):
         jobs.set_paused(paused)
         assert jobs.paused is paused
+
+
+def test_records_are_the_latest_completed_jobs_of_each_model_and_warmth(jobs: JobStore) -> None:
+    for number, name in enumerate("abcd"):
+        add(jobs, name, settings={"width": number})
+    add(jobs, "other", model="sd35")
+    add(jobs, "failed", model="wan")
+    for name in ("a", "b", "c", "d", "other", "failed"):
+        claim(jobs, name)
+    for seconds, name in enumerate(["a", "d", "c", "b", "other"]):
+        jobs.complete(
+            JobId(name),
+            owner=ME,
+            now=LATER + seconds * SECOND,
+            media=(),
+            load_seconds=1.0,
+            run_seconds=3.0,
+            warmth=Warmth.SWAP if name != "a" else Warmth.WARM,
+            batch_size=2,
+        )
+    jobs.fail(JobId("failed"), owner=ME, now=LATER, error=WORKER_DIED)
+    records = jobs.records(latest=2)
+    assert [r.settings["width"] for r in records] == [0, 1, 2, 64]
+    assert [r.model for r in records] == ["flux", "flux", "flux", "sd35"]
+    assert [r.warmth for r in records] == [Warmth.WARM, Warmth.SWAP, Warmth.SWAP, Warmth.SWAP]
+    assert {(r.load_seconds, r.run_seconds, r.batch_size) for r in records} == {(1.0, 3.0, 2)}
+
+
+def test_the_head_of_the_queue_is_in_running_order(jobs: JobStore) -> None:
+    for name, priority in [("a", 0), ("b", 5), ("c", 0), ("d", 0)]:
+        add(jobs, name, priority=priority)
+    assert [each.id for each in jobs.head(limit=3)] == ["b", "a", "c"]
+
+
+def test_waiting_jobs_are_counted_by_model(jobs: JobStore) -> None:
+    for name, model in [("a", "flux"), ("b", "sd35"), ("c", "flux"), ("gone", "wan")]:
+        add(jobs, name, model=model)
+    claim(jobs, "gone")
+    assert jobs.waiting_counts() == {"flux": 2, "sd35": 1}

@@ -84,7 +84,7 @@ def test_no_two_jobs_share_a_place(stores: Stores) -> None:
 
     at_once(add_and_move)
     waiting = stores.jobs.waiting(per_model=99)
-    assert len({each.position for each in waiting}) == len(waiting) == 3 * THREADS
+    assert len({(each.turn, each.position) for each in waiting}) == len(waiting) == 3 * THREADS
 
 
 def test_one_job_that_cannot_be_written_does_not_fail_those_beside_it(sql_stores: Stores) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import delete
 
 from storage import schema
 from storage.errors import StorageError
-from storage.jobs import JobId, JobProgress, JobStatus, Phase
+from storage.jobs import JobId, JobProgress, JobStatus, Phase, Warmth
 from storage.media import MediaQuery
 from storage.stores import Stores, memory_stores
 
@@ -106,7 +106,14 @@ class Twins(RuleBasedStateMachine):
         made = tuple(media(f"{name}{k}", job_id=name, image_number=k + 1) for k in range(outputs))
         self.both(
             lambda stores: stores.jobs.complete(
-                name, owner=owner, now=now, media=made, load_seconds=0.5, run_seconds=2.0
+                name,
+                owner=owner,
+                now=now,
+                media=made,
+                load_seconds=0.5,
+                run_seconds=2.0,
+                warmth=list(Warmth)[outputs],
+                batch_size=outputs + 1,
             )
         )
 
@@ -160,6 +167,8 @@ class Twins(RuleBasedStateMachine):
     def alike(self) -> None:
         self.both(lambda stores: stores.jobs.page(limit=99))
         self.both(lambda stores: stores.jobs.waiting(per_model=1))
+        self.both(lambda stores: stores.jobs.waiting_counts())
+        self.both(lambda stores: stores.jobs.records(latest=1))
         self.both(lambda stores: stores.media.page(MediaQuery(), limit=99))
         self.both(lambda stores: stores.jobs.cancel_requests(owner="me"))
 
@@ -176,6 +185,8 @@ class Twins(RuleBasedStateMachine):
         found = [self.sql.jobs.get(each.id) for each in waiting]
         ranks = [self.sql.jobs.queue_position(each) for each in found if each is not None]
         assert ranks == list(range(1, len(waiting) + 1))
+        assert [each.id for each in self.sql.jobs.head(limit=3)] == [each.id for each in waiting[:3]]
+        assert self.sql.jobs.head(limit=99) == self.memory.jobs.head(limit=99)
 
 
 def answer(stores: Stores, ask: Callable[[Stores], object]) -> object:

@@ -40,6 +40,20 @@ def test_an_upload_has_no_job_and_is_not_in_the_gallery(index: MediaIndex) -> No
     assert index.page(MediaQuery(), limit=9).total == 0
 
 
+def test_media_of_another_client_is_not_there(stores: Stores) -> None:
+    index = stores.media
+    finish(stores, output("a"), client="ann")
+    index.add(media("u", job_id=None), client="ann")
+    index.add(media("n", job_id=None))
+    for name, client in [("a", "bob"), ("u", "bob"), ("n", "ann")]:
+        assert index.get(MediaId(name), client=client) is None
+        assert index.set_favorite(MediaId(name), True, client=client) is False
+        assert index.delete(MediaId(name), client=client) is None
+    assert index.get(MediaId("u"), client="ann") == index.get(MediaId("u")) is not None
+    assert index.set_favorite(MediaId("a"), True, client="ann")
+    assert index.delete(MediaId("u"), client="ann") is not None
+
+
 def test_unknown_media_is_none(index: MediaIndex) -> None:
     assert index.get(MediaId("x")) is None
     assert index.delete(MediaId("x")) is None

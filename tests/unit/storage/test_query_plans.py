@@ -11,7 +11,7 @@ from job_examples import LATER, NOON, job
 from sqlalchemy import event
 
 from storage.cursors import Mark, encode_cursor
-from storage.jobs import JobId, JobStatus
+from storage.jobs import JobId, JobStatus, Quota
 from storage.media import MediaQuery
 from storage.stores import Stores
 
@@ -95,11 +95,21 @@ def test_the_jobs_that_wait_are_read_in_order(sql_stores: Stores) -> None:
 def test_a_place_in_the_queue_is_counted_in_an_index(sql_stores: Stores) -> None:
     lines = plan(sql_stores, lambda stores: stores.jobs.queue_position(job("a")))
     assert_quick(lines)
-    assert sum("USING COVERING INDEX jobs_in_order (status=? AND priority" in line for line in lines) == 2
+    assert sum("USING COVERING INDEX jobs_in_order (status=? AND priority" in line for line in lines) == 3
+
+
+def test_the_latest_runs_of_a_model_are_read_from_an_index(sql_stores: Stores) -> None:
+    sql_stores.jobs.add(job("a"), max_pending=1)
+    sql_stores.jobs.claim(JobId("a"), owner="me", now=NOON, lease_until=LATER)
+    sql_stores.jobs.complete(JobId("a"), owner="me", now=NOON, media=(), load_seconds=1, run_seconds=1)
+    lines = plan(sql_stores, lambda stores: stores.jobs.records(latest=5))
+    assert_quick(lines)
+    assert "SEARCH jobs USING INDEX jobs_completed_of_model (model=? AND warmth=?)" in lines
 
 
 def _submit(stores: Stores) -> None:
-    stores.jobs.add(replace(job("a"), idempotency_key="k"), max_pending=9)
+    quota = Quota(waiting=9, outputs_per_day=9)
+    stores.jobs.add(replace(job("a"), idempotency_key="k"), max_pending=9, quota=quota)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,9 @@ def _submit(stores: Stores) -> None:
         lambda stores: stores.jobs.cancel_requests(owner="me"),
         lambda stores: stores.jobs.clear(now=NOON),
         lambda stores: stores.jobs.counts(),
+        lambda stores: stores.jobs.counts(client="ann"),
+        lambda stores: stores.jobs.head(limit=5),
+        lambda stores: stores.jobs.waiting_counts(),
         lambda stores: stores.media.of_job("a"),
     ],
 )
