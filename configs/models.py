@@ -94,6 +94,17 @@ class Limits(_Value):
     num_images: int = Field(default=8, ge=1, description="Largest number of outputs of one job.")
 
 
+class MaxBatch(_Value):
+    """How much one call of the pipeline may make: at most `count` outputs, of at most `pixels` together."""
+
+    count: int = Field(default=8, ge=1)
+    pixels: int = Field(default=2**20, gt=0, description="Width * height * frames, summed over the outputs.")
+
+    def of(self, width: int, height: int, frames: int = 1) -> int:
+        """Outputs of that size that one call may make, at least 1."""
+        return min(self.count, max(1, self.pixels // (width * height * frames)))
+
+
 class HuggingFaceSource(_Value):
     """A diffusers repository on the Hugging Face Hub."""
 
@@ -164,6 +175,9 @@ class ModelSpec(_Value):
     memory_gb: float = Field(gt=0, description="GPU memory of a run with all weights resident, GiB.")
     download_gb: float = Field(default=0, ge=0, description="Size of the files to download, GB.")
     num_gpus: float = Field(default=1.0, ge=0)
+    max_batch: MaxBatch | None = Field(
+        default=None, description="Default: pictures up to 1024 * 1024 pixels in all; clips one at a time."
+    )
     licence: Licence
     demo: bool = Field(default=False, description="Bundled tiny weights: real classes, toy pictures.")
     download_enabled: bool = True
@@ -185,6 +199,11 @@ class ModelSpec(_Value):
     def requires_auth(self) -> bool:
         parts = (self.source, self.transformer)
         return any(isinstance(p, HuggingFaceSource) and p.requires_auth for p in parts)
+
+    def batch_size(self, width: int, height: int, frames: int | None = None) -> int:
+        """The most outputs of that size that one call of the pipeline may make."""
+        default = MaxBatch(count=1) if self.is_video else MaxBatch()
+        return (self.max_batch or default).of(width, height, frames or 1)
 
     def dtype_of(self, component: str) -> DtypeName:
         return self.dtype.get(component) or self.dtype.get("default") or "bfloat16"

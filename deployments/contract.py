@@ -74,18 +74,36 @@ class Artifact:
     metadata: dict[str, Any]
 
 
-Event = Loading | Progress | Saving | Artifact
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The last event of a job that could not be made: a GenerationError as a value, for other processes."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+Event = Loading | Progress | Saving | Artifact | Failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobEvent:
+    """What happened to one job of a call."""
+
+    job_id: str
+    event: Event
 
 
 class Generator(Protocol):
-    """A family: loads one model at a time and runs one request at a time.
+    """A family: loads one model at a time and runs one call at a time.
 
-    `generate` yields events in order and ends after the last Artifact. It raises GenerationError.
-    When the caller stops iterating (aclose, or cancellation of its task) the run ends at the next
-    denoising step and the generator is ready for the next request.
+    A call is one or more jobs of one model, which run together as far as their shapes and the model's
+    `max_batch` allow. A job's events come in order and end with the last of its Artifacts or with Failed,
+    whatever becomes of the others. When the caller stops iterating (aclose, or cancellation of its task) the
+    call ends at the next denoising step and the generator is ready for the next one.
     """
 
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
+    def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]: ...
 
     @property
     def loaded_model(self) -> str | None:

@@ -1,86 +1,68 @@
-"""A family: one model loaded, one request running, in one thread of its own."""
+"""A family: one model loaded, one call running, in one thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import threading
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
 from configs.models import FamilyName, LocalSource, ModelSpec
-from deployments.artifacts import finish
-from deployments.contract import Event, GenerationRequest, Loading, Progress, Saving
+from deployments.artifacts import Making, finish
+from deployments.batches import Sample, in_batches
+from deployments.contract import GenerationRequest, JobEvent
 from deployments.errors import BrokenWeights, GenerationError, GenerationFailed, OutOfMemory
 from deployments.loading import Fetch, load_pipeline
 from deployments.placement import Placement, place
 from deployments.recipe import Recipe
+from deployments.run import Run, Stopped
 
 logger = logging.getLogger(__name__)
 
-StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
-
-
-class _Stopped(BaseException):
-    """The caller has gone. Not an Exception, so that nothing between the callback and the engine eats it."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Prepared(Sample):
+    """A sample with the arguments of its pipeline call."""
+
+    arguments: Mapping[str, Any]
+
+
+@dataclass(kw_only=True, slots=True)
 class _Loaded:
+    """A model in memory. `share` is the part of its `max_batch` that has not been too much for the memory."""
+
     spec: ModelSpec
     recipe: Recipe
     pipe: Any
     placement: Placement
+    share: float = 1.0
 
+    def batch_size(self, sample: _Prepared) -> int:
+        return int(self.recipe.batch_size(self.pipe, sample.request) * self.share)
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One request on its way through the pipeline's thread."""
-
-    request: GenerationRequest
-    emit: Callable[[Event], object]
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def total_steps(self) -> int:
-        return self.request.num_inference_steps * self.request.num_outputs
-
-    def check(self) -> None:
-        if self.stopped.is_set():
-            raise _Stopped
-
-    def report_loading(self, message: str, fraction: float | None = None) -> None:
-        self.check()
-        self.emit(Loading(message=message, fraction=fraction))
-
-    def report_step(self, output: int, step: int) -> None:
-        """`step` counts from 1 within `output`."""
-        self.check()
-        steps = self.request.num_inference_steps
-        self.emit(Progress(step=output * steps + step, total_steps=self.total_steps))
-        if step == steps:
-            self.emit(Saving(output=output))
-
-    def step_callback(self, output: int) -> StepCallback:
-        def callback(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            self.report_step(output, index + 1)
-            return {}
-
-        return callback
+    def fits(self, first: _Prepared, other: _Prepared) -> bool:
+        return self.recipe.fits(first.arguments, other.arguments)
 
 
 class Family:
     """Loads and runs the models of one deployment; the Generator protocol. Runs without Ray.
 
-    Requests run one after another in the order of their first iteration. Asking for another model frees the
+    Calls run one after another in the order of their first iteration. Asking for another model frees the
     loaded one first.
+
+    Outputs of one call are made together where their arguments allow. Each is what it would be alone but for
+    rounding, since matrix kernels add in an order that depends on the batch: in float32 a pixel differs by at
+    most 1 of 255, and 99.99 % by nothing; in bfloat16 by some steps, 17 at most with untrained weights
+    (tests/models/test_batches.py).
     """
 
     recipes: ClassVar[Mapping[FamilyName, Recipe]] = {}
@@ -100,47 +82,46 @@ class Family:
         """False once the accelerator has failed in a way that only a new process recovers from."""
         return self._healthy
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
         loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = _Run(request=request, emit=lambda e: loop.call_soon_threadsafe(events.put_nowait, e))
-        job = self._thread.submit(self._work, run)
-        done = asyncio.wrap_future(job)
+        events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
+        run = Run(requests, emit=lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
+        work = self._thread.submit(self._work, run)
+        done = asyncio.wrap_future(work)
         done.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
                 yield event
-            if (failure := await done) is not None:
-                raise failure
+            await done
         finally:
             run.stopped.set()
-            if not job.cancel():
+            if not work.cancel():
                 await asyncio.wait([done])
 
     async def unload(self) -> None:
-        """Free the loaded model, after the running request if there is one."""
+        """Free the loaded model, after the running call if there is one."""
         await asyncio.wrap_future(self._thread.submit(self._free))
 
     def close(self) -> None:
-        """Give up the thread. Requests that have not begun are dropped."""
+        """Give up the thread. Calls that have not begun are dropped."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, run: _Run) -> GenerationError | None:
-        """The whole run, in the thread. Returns what went wrong: a raised error would keep its frames."""
-        failure: GenerationError | None = None
+    def _work(self, run: Run) -> None:
+        """The whole call, in the thread."""
         try:
             run.check()
-            self._paint(run, self._ensure_loaded(run))
-        except _Stopped:
-            logger.info("job %s: stopped", run.request.job_id)
+            loaded = self._ensure_loaded(run)
+            run.report(run.steps.begun())
+            prepared = self._prepare_all(run, loaded)
+            for batch in in_batches(prepared, limit=loaded.batch_size, fits=loaded.fits):
+                self._make(run, loaded, batch)
+        except Stopped:
+            logger.info("job %s: stopped", _names(run.requests))
         except Exception as error:
-            failure = self._diagnose(error, run.request)
-        if isinstance(failure, OutOfMemory):
-            free_memory()
-        return failure
+            run.fail(self._diagnose(error, run.requests))
 
-    def _ensure_loaded(self, run: _Run) -> _Loaded:
-        spec = run.request.model
+    def _ensure_loaded(self, run: Run) -> _Loaded:
+        spec = run.spec
         if self._loaded is None or self._loaded.spec != spec:
             self._free()
             files = self._fetch(spec, progress=run.report_loading)
@@ -163,43 +144,96 @@ class Family:
             self._loaded = None
             free_memory()
 
-    def _paint(self, run: _Run, loaded: _Loaded) -> None:
-        request, recipe, pipe = run.request, loaded.recipe, loaded.pipe
-        run.emit(Progress(step=0, total_steps=run.total_steps))
-        try:
-            arguments = recipe.arguments(pipe, request) | recipe.encode(pipe, request)
+    def _prepare_all(self, run: Run, loaded: _Loaded) -> Iterator[_Prepared]:
+        """The samples of the jobs that can be made; the others have failed."""
+        for request in run.requests:
+            run.check()
+            try:
+                with _cleaned(loaded.pipe):
+                    arguments = loaded.recipe.arguments(loaded.pipe, request)
+                    arguments |= loaded.recipe.encode(loaded.pipe, request)
+            except Exception as error:
+                run.fail(self._diagnose(error, [request]), [request.job_id])
+                continue
             for output in range(request.num_outputs):
-                self._paint_output(run, loaded, arguments, output)
-        except BaseException:
-            # A call that ends early leaves offload hooks and cached steps of the transformer behind.
-            pipe.maybe_free_model_hooks()
-            raise
+                yield _Prepared(request=request, output=output, arguments=arguments)
 
-    def _paint_output(self, run: _Run, loaded: _Loaded, arguments: dict[str, Any], output: int) -> None:
+    def _make(self, run: Run, loaded: _Loaded, batch: tuple[_Prepared, ...]) -> None:
+        """The outputs of `batch`, together; where that fails, one by one: a job fails for its own reasons."""
+        batch = tuple(sample for sample in batch if run.wants(sample))
+        if not batch:
+            return
+        try:
+            self._call(run, loaded, batch)
+            return
+        except Exception as error:
+            failure = self._diagnose(error, [sample.request for sample in batch])
+        if not self._healthy:
+            return run.fail(failure)
+        if len(batch) == 1:
+            return run.fail(failure, [batch[0].job_id])
+        if isinstance(failure, OutOfMemory):
+            loaded.share /= 2
+        logger.warning("job %s: one by one", _names(sample.request for sample in batch))
+        for sample in batch:
+            self._make(run, loaded, (sample,))
+
+    def _call(self, run: Run, loaded: _Loaded, batch: tuple[_Prepared, ...]) -> None:
         run.check()
         started = time.perf_counter()
         device = loaded.recipe.generator_device(loaded.pipe)
-        (pictures,) = loaded.pipe(
-            **arguments,
-            generator=torch.Generator(device).manual_seed(run.request.seed + output),
-            output_type="pt",
-            return_dict=False,
-            callback_on_step_end=run.step_callback(output),
-            callback_on_step_end_tensor_inputs=[],
-        )
-        seconds = time.perf_counter() - started
-        sampler = type(loaded.pipe.scheduler).__name__
-        run.emit(finish(run.request, pictures[0], output=output, seconds=seconds, sampler=sampler))
+        generators = [torch.Generator(device).manual_seed(sample.seed) for sample in batch]
+        with _cleaned(loaded.pipe):
+            (pictures,) = loaded.pipe(
+                **loaded.recipe.together([sample.arguments for sample in batch]),
+                generator=generators if len(batch) > 1 else generators[0],
+                output_type="pt",
+                return_dict=False,
+                callback_on_step_end=run.step_callback(batch),
+                callback_on_step_end_tensor_inputs=[],
+            )
+        run.steps.made(batch)
+        seconds, sampler = time.perf_counter() - started, type(loaded.pipe.scheduler).__name__
+        making = Making(seconds=seconds, batch_size=len(batch), sampler=sampler)
+        for sample, picture in zip(batch, pictures, strict=True):
+            self._finish(run, sample, picture, making)
 
-    def _diagnose(self, error: Exception, request: GenerationRequest) -> GenerationError:
+    def _finish(self, run: Run, sample: _Prepared, picture: Any, making: Making) -> None:
+        run.check()
+        if not run.wants(sample):
+            return
+        try:
+            run.keep(sample.job_id, finish(sample, picture, making))
+        except Exception as error:
+            failure = self._diagnose(error, [sample.request])
+            run.fail(failure, [sample.job_id] if self._healthy else None)
+
+    def _diagnose(self, error: Exception, requests: Iterable[GenerationRequest]) -> GenerationError:
         """The error to report. Logs the traceback and empties its frames, which hold the run's tensors."""
+        requests = tuple(requests)
         if not isinstance(error, GenerationError):
-            logger.error("job %s: %s", request.job_id, "".join(traceback.format_exception(error)))
+            logger.error("job %s: %s", _names(requests), "".join(traceback.format_exception(error)))
         self._healthy = self._healthy and not isinstance(error, torch.AcceleratorError)
-        failure = as_generation_error(error, request.model, loaded=self._loaded is not None)
+        failure = as_generation_error(error, requests[0].model, loaded=self._loaded is not None)
         traceback.clear_frames(error.__traceback__)
         failure.__traceback__ = failure.__context__ = failure.__cause__ = None
+        if isinstance(failure, OutOfMemory):
+            free_memory()
         return failure
+
+
+def _names(requests: Iterable[GenerationRequest]) -> str:
+    return ", ".join(Counter(request.job_id for request in requests))
+
+
+@contextmanager
+def _cleaned(pipe: Any) -> Iterator[None]:
+    """A call that ends early leaves offload hooks and cached steps of the transformer behind: remove them."""
+    try:
+        yield
+    except BaseException:
+        pipe.maybe_free_model_hooks()
+        raise
 
 
 def as_generation_error(error: Exception, spec: ModelSpec, *, loaded: bool) -> GenerationError:

@@ -10,6 +10,7 @@ GenerationError
   x OutOfMemory              the accelerator's or the host's memory is full
   x SourceImageUnreadable    the picture to animate cannot be decoded
   x GenerationFailed         the pipeline raised
+ProcessDied                  nobody's fault: the process that ran the family is gone; the job may run again
 """
 
 from __future__ import annotations
@@ -87,3 +88,7 @@ class GenerationFailed(GenerationError):
     """The pipeline failed."""
 
     code = "generation_failed"
+
+
+class ProcessDied(Exception):
+    """The process that ran the family is gone; the text says how it ended."""

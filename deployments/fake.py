@@ -8,39 +8,38 @@ import io
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from deployments.artifacts import finish
-from deployments.contract import Event, GenerationRequest, Loading, Progress, Saving
-from deployments.errors import SourceImageUnreadable
+from deployments.artifacts import Making, finish
+from deployments.batches import Sample, StepCount, in_batches
+from deployments.contract import Artifact, Failed, GenerationRequest, JobEvent, Loading
+from deployments.errors import GenerationError, SourceImageUnreadable
 
 SAMPLER = "Fake"
-
-
-class ProcessDied(Exception):
-    """Stands for the death of the process that runs the family: raised, never caught by it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fault:
     error: Exception
     after_steps: int
+    job_id: str | None
 
 
 class FakeFamily:
     """Implements Generator for every family: a picture is a few shapes chosen by model, prompt and seed.
 
-    Takes `step_s` seconds a step, and awaits `before_step`, where given, with the number of steps that are
-    done: a test can hold a run there.
+    Takes `step_s` seconds a step, and awaits `before_step`, where given, with the number of the call's steps
+    that are done: a test can hold a call there.
     """
 
     def __init__(
         self, *, step_s: float = 0.0, before_step: Callable[[int], Awaitable[object]] | None = None
     ) -> None:
-        self.requests: list[GenerationRequest] = []
+        self.calls: list[tuple[GenerationRequest, ...]] = []
         self._step_s = step_s
         self._before_step = before_step
         self._faults: deque[_Fault] = deque()
@@ -51,44 +50,97 @@ class FakeFamily:
     def loaded_model(self) -> str | None:
         return self._loaded
 
-    def fail_next(self, error: Exception, *, after_steps: int = 0) -> None:
-        """Make a coming run raise `error` once so many of its steps are done; each call is for one run.
+    @property
+    def requests(self) -> list[GenerationRequest]:
+        """Those of all calls."""
+        return [request for call in self.calls for request in call]
 
-        A GenerationError is a failure of the job, a ProcessDied one of the process.
+    def fail_next(self, error: Exception, *, after_steps: int = 0, job_id: str | None = None) -> None:
+        """Make a coming call fail with `error` once so many of its steps are done; one fault a call.
+
+        A GenerationError ends all of the call's jobs or only `job_id`; a ProcessDied ends the process.
         """
-        self._faults.append(_Fault(error=error, after_steps=after_steps))
+        self._faults.append(_Fault(error=error, after_steps=after_steps, job_id=job_id))
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
         async with self._turn:
-            self.requests.append(request)
+            self.calls.append(requests)
             fault = self._faults.popleft() if self._faults else None
-            if self._loaded != request.model.name:
-                yield Loading(message=f"Loading {request.model.name}", fraction=0.5)
-                self._loaded = request.model.name
-            total = request.num_inference_steps * request.num_outputs
-            yield Progress(step=0, total_steps=total)
-            for output in range(request.num_outputs):
-                started = time.perf_counter()
-                for step in range(1, request.num_inference_steps + 1):
-                    done = output * request.num_inference_steps + step
-                    await self._step(done - 1, fault)
-                    yield Progress(step=done, total_steps=total)
-                yield Saving(output=output)
-                pictures = _pictures(request, output)
-                seconds = time.perf_counter() - started
-                yield finish(request, pictures, output=output, seconds=seconds, sampler=SAMPLER)
+            ended: set[str] = set()
+            model = requests[0].model
+            if self._loaded != model.name:
+                for request in requests:
+                    loading = Loading(message=f"Loading {model.name}", fraction=0.5)
+                    yield JobEvent(job_id=request.job_id, event=loading)
+                self._loaded = model.name
+            async with aclosing(self._paint(requests, fault)) as events:
+                async for event in events:
+                    if event.job_id not in ended:
+                        yield event
+                    if isinstance(event.event, Failed):
+                        ended.add(event.job_id)
+                    if len(ended) == len(requests):
+                        break
 
     async def unload(self) -> None:
-        """Forget the loaded model, after the running request if there is one."""
+        """Forget the loaded model, after the running call if there is one."""
         async with self._turn:
             self._loaded = None
 
-    async def _step(self, done: int, fault: _Fault | None) -> None:
+    async def _paint(
+        self, requests: tuple[GenerationRequest, ...], fault: _Fault | None
+    ) -> AsyncGenerator[JobEvent, None]:
+        """The events of the call, those of jobs that have failed included."""
+        steps = StepCount(requests)
+        for event in steps.begun():
+            yield event
+        samples = (Sample(request=each, output=k) for each in requests for k in range(each.num_outputs))
+        done = 0
+        for batch in in_batches(samples, limit=_batch_size, fits=lambda first, other: True):
+            started = time.perf_counter()
+            for step in range(1, requests[0].num_inference_steps + 1):
+                await self._step(done)
+                if fault is not None and done == fault.after_steps:
+                    for failure in _failures(fault, requests):
+                        yield failure
+                done += 1
+                for event in steps.after(step, batch):
+                    yield event
+            steps.made(batch)
+            seconds = time.perf_counter() - started
+            making = Making(seconds=seconds, batch_size=len(batch), sampler=SAMPLER)
+            for sample in batch:
+                yield JobEvent(job_id=sample.job_id, event=_finished(sample, making))
+
+    async def _step(self, done: int) -> None:
         await asyncio.sleep(self._step_s)
         if self._before_step is not None:
             await self._before_step(done)
-        if fault is not None and done == fault.after_steps:
-            raise fault.error
+
+
+def _batch_size(sample: Sample) -> int:
+    request = sample.request
+    return request.model.batch_size(request.width, request.height, request.num_frames)
+
+
+def _failures(fault: _Fault, requests: tuple[GenerationRequest, ...]) -> Iterator[JobEvent]:
+    """What becomes of the jobs. Raises what is no GenerationError."""
+    if not isinstance(fault.error, GenerationError):
+        raise fault.error
+    for request in requests:
+        if fault.job_id in (None, request.job_id):
+            yield JobEvent(job_id=request.job_id, event=_failed(fault.error))
+
+
+def _failed(error: GenerationError) -> Failed:
+    return Failed(code=error.code, message=str(error), hint=error.hint)
+
+
+def _finished(sample: Sample, making: Making) -> Artifact | Failed:
+    try:
+        return finish(sample, _pictures(sample.request, sample.output), making)
+    except GenerationError as error:
+        return _failed(error)
 
 
 def _pictures(request: GenerationRequest, output: int) -> Any:

@@ -21,6 +21,8 @@ LTX_MULTIPLE = 32
 
 
 class WanI2VRecipe(WanRecipe):
+    """A call takes one picture, which all its samples share."""
+
     pipeline = WanImageToVideoPipeline
     dtypes = {"vae": "float32", "image_encoder": "float32"}
     optional_components = ("image_encoder", "image_processor")
@@ -31,12 +33,17 @@ class WanI2VRecipe(WanRecipe):
 
 
 class LTXI2VRecipe(LTXRecipe):
+    """Draws the noise of a decoder that denoises with torch.randn: one generator, of its own device."""
+
     pipeline = LTXImageToVideoPipeline
+    listed = frozenset({"image"})
 
     def generator_device(self, pipe: Any) -> str:
-        # This pipeline draws the decoder's noise with torch.randn, which wants a generator of its device.
         denoises = pipe.vae.config.timestep_conditioning
         return str(pipe._execution_device) if denoises else super().generator_device(pipe)
+
+    def batch_size(self, pipe: Any, request: GenerationRequest) -> int:
+        return 1 if pipe.vae.config.timestep_conditioning else super().batch_size(pipe, request)
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         cell = pipe.vae_spatial_compression_ratio * pipe.transformer_spatial_patch_size

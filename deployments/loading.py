@@ -15,6 +15,8 @@ from diffusers import GGUFQuantizationConfig
 from configs.models import ModelSpec
 from deployments.recipe import Recipe
 
+#: Formats that hold numbers and no code.
+SINGLE_FILES = (".safetensors", ".gguf")
 FetchProgress = Callable[[str, float | None], None]
 
 
@@ -63,6 +65,9 @@ def load_transformer(recipe: Recipe, spec: ModelSpec, folder: Path, source: Path
     """The transformer at `source`: a GGUF or safetensors file, a transformer's folder or a pipeline's."""
     dtype = recipe.dtype_of(spec, "transformer")
     if source.is_file():
+        if source.suffix not in SINGLE_FILES:
+            # diffusers would read these too, and some of them are pickles.
+            raise ValueError(f"{source.name}: only safetensors and GGUF files are loaded")
         single_file = {"config": str(folder), "subfolder": "transformer", "local_files_only": True}
         if source.suffix == ".gguf":
             single_file["quantization_config"] = GGUFQuantizationConfig(compute_dtype=dtype)

@@ -23,6 +23,8 @@ class Recipe(ABC):
     """Components with a precision of their own, unless the model's spec names them."""
     optional_components: ClassVar[Sequence[str]] = ()
     """Components that the pipeline can do without when the model's folder lacks them."""
+    listed: ClassVar[frozenset[str]] = frozenset()
+    """Arguments, other than tensors, of which a call takes one for each of its samples."""
 
     def dtype_of(self, spec: ModelSpec, component: str) -> torch.dtype:
         name = spec.dtype.get(component) or self.dtypes.get(component) or spec.dtype_of(component)
@@ -39,11 +41,40 @@ class Recipe(ABC):
 
     @abstractmethod
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        """The prompt's embeddings, as keyword arguments of the pipeline's call."""
+        """The prompt's embeddings, as keyword arguments of the pipeline's call, in a batch of one."""
 
     @abstractmethod
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        """The other keyword arguments that are the same for every output of the job."""
+        """The other keyword arguments, which are the same for every output of the job."""
+
+    def batch_size(self, pipe: Any, request: GenerationRequest) -> int:
+        """The most outputs of the request's size that one call may make."""
+        return request.model.batch_size(request.width, request.height, request.num_frames)
+
+    def fits(self, first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Whether one call can take both samples' arguments."""
+        if first is other:
+            return True
+        return first.keys() == other.keys() and all(
+            self._joins(name, value, other[name]) for name, value in first.items()
+        )
+
+    def together(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The arguments of one call for samples that fit."""
+        first = dict(samples[0])
+        if len(samples) == 1:
+            return first
+        for name, value in first.items():
+            if isinstance(value, torch.Tensor):
+                first[name] = torch.cat([sample[name] for sample in samples])
+            elif name in self.listed:
+                first[name] = [sample[name] for sample in samples]
+        return first
+
+    def _joins(self, name: str, value: Any, other: Any) -> bool:
+        if isinstance(value, torch.Tensor):
+            return bool(value.shape[1:] == other.shape[1:])
+        return name in self.listed or bool(value == other)
 
 
 def encode_prompt(

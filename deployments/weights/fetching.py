@@ -107,6 +107,28 @@ def status(spec: ModelSpec, settings: DownloadSettings) -> WeightsStatus:
     )
 
 
+def local_files(spec: ModelSpec, settings: DownloadSettings) -> tuple[Path, ...]:
+    """The files that loading the model reads; none unless all of them are on this machine."""
+    files: list[Path] = []
+    try:
+        for part in parts_of(spec, settings.registry_dir):
+            folder = _folder(part, settings)
+            if folder is None:
+                return ()
+            names = needed_names(part, folder.names(), folder.read_json)
+            files += (folder.root / name for name in sorted(names))
+    except ModelUnavailable:
+        return ()
+    return tuple(files)
+
+
+def _folder(part: Part, settings: DownloadSettings) -> Folder | None:
+    if isinstance(part.place, Path):
+        return Folder(root=part.place)
+    plan = _complete_plan(part, settings)
+    return plan.snapshot.folder if plan is not None else None
+
+
 def _complete_model(spec: ModelSpec, settings: DownloadSettings) -> LocalModel | None:
     """None where a download is needed. Raises where a local folder is not what it should be."""
     parts = parts_of(spec, settings.registry_dir)

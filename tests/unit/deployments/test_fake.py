@@ -13,10 +13,19 @@ import pytest
 from PIL import Image
 
 from configs.models import FamilyName
-from deployments.contract import Artifact, Loading, Progress, Saving
-from deployments.errors import OutOfMemory, SourceImageUnreadable
-from deployments.fake import FakeFamily, ProcessDied
-from tests.generation import artifacts_of, events_of, generation_request, model_spec, stop_after
+from deployments.contract import Artifact, Failed, Loading, Progress, Saving
+from deployments.errors import OutOfMemory, ProcessDied, SourceImageUnreadable
+from deployments.fake import FakeFamily
+from tests.generation import (
+    artifacts_of,
+    events_of,
+    failure_of,
+    generation_request,
+    made,
+    model_spec,
+    stop_after,
+    together,
+)
 
 FLUX = model_spec("flux")
 
@@ -24,10 +33,9 @@ FLUX = model_spec("flux")
 async def test_events_come_in_order_and_steps_count_over_all_outputs() -> None:
     events = await events_of(FakeFamily(), generation_request(FLUX, num_outputs=2))
     kinds = [type(event) for event in events]
-    output = [Progress, Progress, Saving, Artifact]
-    assert kinds == [Loading, Progress, *output, *output]
+    assert kinds == [Loading, Progress, Progress, Progress, Saving, Saving, Artifact, Artifact]
     steps = [(event.step, event.total_steps) for event in events if isinstance(event, Progress)]
-    assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [(0, 4), (2, 4), (4, 4)]
 
 
 async def test_a_loaded_model_is_not_loaded_again() -> None:
@@ -64,20 +72,35 @@ async def test_clips_have_the_frames_size_and_rate_that_were_asked_for(family: F
 
 async def test_a_source_picture_that_cannot_be_decoded_fails_the_job() -> None:
     request = generation_request(model_spec("wan_i2v"), source_image=b"text")
-    with pytest.raises(SourceImageUnreadable):
-        await events_of(FakeFamily(), request)
+    assert (await failure_of(FakeFamily(), request)).code == SourceImageUnreadable.code
 
 
-@pytest.mark.parametrize("error", [OutOfMemory("full"), ProcessDied("killed")])
-async def test_a_fault_comes_after_its_step_in_one_run(error: Exception) -> None:
+async def test_a_fault_comes_after_its_step_in_one_call() -> None:
     family = FakeFamily()
-    family.fail_next(error, after_steps=1)
-    events = family.generate(generation_request(FLUX))
-    seen = [await anext(events) for _ in range(3)]
-    assert seen[-1] == Progress(step=1, total_steps=2)
-    with pytest.raises(type(error)):
-        await anext(events)
+    family.fail_next(OutOfMemory("full", hint="smaller"), after_steps=1)
+    *_, step, failed = await events_of(family, generation_request(FLUX))
+    assert step == Progress(step=1, total_steps=2)
+    assert failed == Failed(code="out_of_memory", message="full", hint="smaller")
     assert len(await artifacts_of(family, generation_request(FLUX))) == 1
+
+
+async def test_a_process_that_dies_ends_the_call() -> None:
+    family = FakeFamily()
+    family.fail_next(ProcessDied("killed"))
+    with pytest.raises(ProcessDied):
+        await events_of(family, generation_request(FLUX))
+
+
+async def test_jobs_of_one_call_have_their_own_events_and_faults() -> None:
+    family = FakeFamily()
+    family.fail_next(OutOfMemory("full"), after_steps=1, job_id="second")
+    jobs = [generation_request(FLUX, job_id=name, seed=seed) for seed, name in enumerate(("first", "second"))]
+    events = await together(family, *jobs)
+    (artifact,) = made(events["first"])
+    (alone,) = await artifacts_of(FakeFamily(), jobs[0])
+    assert (artifact.data, artifact.metadata["batch_size"]) == (alone.data, 2)
+    assert isinstance(events["second"][-1], Failed)
+    assert family.calls == [tuple(jobs)]
 
 
 async def test_a_run_that_is_stopped_leaves_the_family_ready() -> None:
@@ -101,9 +124,9 @@ async def test_runs_take_turns_and_can_be_held_before_a_step() -> None:
 
 
 async def test_a_step_takes_its_time_and_can_be_cancelled() -> None:
-    async with aclosing(FakeFamily(step_s=60).generate(generation_request(FLUX))) as events:
-        assert isinstance(await anext(events), Loading)
-        assert await anext(events) == Progress(step=0, total_steps=2)
+    async with aclosing(FakeFamily(step_s=60).generate((generation_request(FLUX),))) as events:
+        assert isinstance((await anext(events)).event, Loading)
+        assert (await anext(events)).event == Progress(step=0, total_steps=2)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.005):
                 await anext(events)
