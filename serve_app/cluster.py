@@ -16,7 +16,7 @@ from configs.env_models import model_variables
 from configs.hardware import visible_gpus
 from configs.registry import Registry
 from configs.settings import Settings, to_environment
-from serve_app.dispatcher import gpu_shares
+from serve_app.fleet import gpu_shares
 
 APP_NAME = "cyberimage"
 CONFIG_FILE = Path(__file__).resolve().parent.parent / "serve_config.yaml"
@@ -36,8 +36,14 @@ RAY_ENVIRONMENT = {
     # Ray's workers give way to every other process (nice 15) unless told otherwise.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's processes listen on the loopback address alone, as they always do on macOS and Windows; with
+    # Ray's default for Linux, other machines could reach them.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+#: What a spare worker imports before it is a replica (serve_app/spare_workers.py).
+PRELOAD = {"RAY_preload_python_modules": "ray.serve._private.replica,serve_app.replica"}
 
 #: Ray's object store carries requests and finished files between processes; this is plenty.
 OBJECT_STORE_BYTES = 512 << 20
@@ -68,7 +74,9 @@ def connect(settings: Settings) -> Connection:
 def _start(settings: Settings) -> Connection:
     """A new local cluster whose processes inherit the settings. Its dashboard asks for a token."""
     token_file = _token_file(settings.data_dir)
-    os.environ.update(RAY_ENVIRONMENT | to_environment(settings))
+    tries = {"RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": str(settings.max_attempts)}
+    preload = PRELOAD if settings.preload else {}
+    os.environ.update(RAY_ENVIRONMENT | tries | preload | to_environment(settings))
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(token_file))
     import ray

@@ -5,33 +5,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from configs.models import ModelSpec
-from deployments import FAMILIES
-from serve_app.arbiter import Deployment, Head, Plan, Waiting, plan
-from serve_app.families import Cluster, ClusterState, FamilyClient
+from serve_app.arbiter import HeadWatch, Plan, Waiting, plan
+from serve_app.batching import batch_key, max_batch
+from serve_app.families import Cluster, FamilyClient
+from serve_app.fleet import Fleet, Overview
+from serve_app.forecast import HORIZON, Present
+from serve_app.gpus import Gpus
 from serve_app.job_run import Desk, JobRun, worker_died
+from serve_app.obstacles import Obstacles, cannot_start, no_capacity
+from serve_app.recorded import Recorded
+from serve_app.shared_call import SharedCall
 from storage import StorageError
 from storage.jobs import Job, JobError, JobId, JobStatus, WaitingJob
 
 log = logging.getLogger("cyberimage.dispatcher")
 
-#: Waiting jobs of each model that a plan looks at.
-LOOKAHEAD = 64
+#: Waiting jobs of each model that a plan looks at, beside one for each GPU: enough for a batch.
+LOOKAHEAD = 16
 #: Seconds after which the loop looks again though nobody woke it: a wake may be lost with its process.
 IDLE_LOOK_S = 1.0
-#: Seconds for which a reading of the cluster holds.
-CLUSTER_TTL_S = 0.5
 
 #: A file without a row is a leftover once it is this old; a younger one may be a job's that is ending.
 ORPHAN_AGE = timedelta(hours=1)
 #: Seconds between attempts to record a job's end that could not be recorded.
 RELEASE_RETRY_S = 5.0
+#: Seconds between two counts of the waiting jobs for the metrics. Ray sends them on every 10 s.
+COUNT_S = 5.0
 
 UNRECORDED = JobError(
     code="storage",
@@ -43,17 +49,6 @@ MODEL_GONE = JobError(
     message="The model of this job is no longer in the registry.",
     hint="Submit the job again with another model.",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overview:
-    """What the families' deployments hold now, for the queue and model views."""
-
-    cluster: ClusterState
-    shares: dict[str, float]
-    running: dict[str, int]
-    loaded: dict[str, str]
-    idle_seconds: dict[str, float]
 
 
 class Dispatcher:
@@ -68,22 +63,22 @@ class Dispatcher:
         cluster: Cluster,
         max_overtake_s: float,
         lease_s: float,
+        no_capacity_s: float = math.inf,
+        prefetch: Callable[[ModelSpec], object] = lambda spec: None,
     ) -> None:
-        """`clients` by deployment name."""
+        """`clients` by deployment name. `prefetch` is called with the model that is to be loaded next."""
         self._desk = desk
         self._registry = registry
-        self._shares = gpu_shares(registry)
         self._clients = clients
-        self._cluster = cluster
+        self._fleet = Fleet(registry, cluster)
         self._max_overtake_s = max_overtake_s
         self._lease_s = lease_s
-        self._runs: dict[JobId, JobRun] = {}
         self._releases: set[asyncio.Task[None]] = set()
-        self._loaded: dict[str, str] = {}
-        self._last_used: dict[str, float] = {}
-        self._head: tuple[str, float] | None = None
-        self._state = ClusterState()
-        self._state_at = -CLUSTER_TTL_S
+        self._recorded = Recorded(desk.jobs, desk.blocking)
+        self._head = HeadWatch()
+        self._obstacles = Obstacles(no_capacity_s)
+        self._prefetch = prefetch
+        self._prefetched: str | None = None
         self._woken = asyncio.Event()
 
     # -- what others may call
@@ -94,33 +89,45 @@ class Dispatcher:
 
     def cancel(self, job_id: JobId) -> bool:
         """Stop a running job. False if it does not run here."""
-        run = self._runs.get(job_id)
+        run = self._fleet.runs.get(job_id)
         if run is not None:
             run.cancel()
         return run is not None
 
     async def unload(self, deployment: str) -> bool:
         """Ask an idle deployment to go. False if it is busy."""
-        if self._running()[deployment]:
+        if self._fleet.running()[deployment]:
             return False
-        state = await self._cluster.state()
-        if deployment in state.deployments and state.deployments[deployment].replicas:
+        held = (await self._fleet.read_now()).deployments.get(deployment)
+        if held is not None and held.replicas:
             await self._clients[deployment].unload()
-            self._loaded.pop(deployment, None)
+            self._fleet.unloaded(deployment)
         return True
 
     async def overview(self) -> Overview:
-        now = time.monotonic()
-        running = self._running()
-        state = await self._read_cluster()
-        in_use = {self._deployment_of(r.job.model): r.job.model for r in self._runs.values() if r.has_model}
-        up = {name for name, deployment in state.deployments.items() if deployment.replicas}
-        return Overview(
-            cluster=state,
-            shares=self._shares,
-            running=dict(running),
-            loaded={name: model for name, model in (self._loaded | in_use).items() if name in up},
-            idle_seconds={n: now - t for n, t in self._last_used.items() if n in up and not running[n]},
+        await self._fleet.read()
+        return self._fleet.overview()
+
+    async def present(self) -> Present:
+        """The queue and the GPUs as they are now, for a forecast."""
+        jobs = self._desk.jobs
+        line = await self._desk.blocking(jobs.head, limit=HORIZON)
+        paused = await self._desk.blocking(lambda: jobs.paused)
+        state = await self._fleet.read()
+        known = [job for job in line if job.model in self._registry]
+        estimator = self._recorded.estimator
+        return Present(
+            line=tuple(map(self._describe, known)),
+            clients={job.id: job.client for job in known},
+            unknown=frozenset(j.id for j in known if not estimator.estimate(j.model, j.settings).known),
+            deployments=tuple(self._fleet.deployments()),
+            running=tuple(self._fleet.calls(estimator)),
+            idle=tuple(self._fleet.idle_replicas()),
+            gpus=state.gpus,
+            head=self._head.head(time.monotonic()),
+            max_overtake_s=self._max_overtake_s,
+            resting=self._obstacles.resting(time.monotonic()),
+            paused=paused,
         )
 
     # -- the loop
@@ -128,21 +135,23 @@ class Dispatcher:
     async def run(self) -> None:
         """Recover what an earlier dispatcher left, then dispatch until cancelled; running jobs end, too."""
         await self._recover()
-        keeper = asyncio.create_task(self._keep_leases())
+        keeping = (self._keep_leases(), self._count_waiting(), self._recorded.keep())
+        keepers = [asyncio.create_task(work) for work in keeping]
         try:
             while True:
                 await self._look()
                 await self._sleep()
         finally:
-            for task in (keeper, *self._releases):
+            for task in (*keepers, *self._releases):
                 task.cancel()
-            await asyncio.gather(*(run.abandon() for run in list(self._runs.values())))
+            await asyncio.gather(*(run.abandon() for run in list(self._fleet.runs.values())))
             await asyncio.gather(*self._desk.background)
 
     async def _look(self) -> None:
         self._woken.clear()
         try:
             await self._honour_cancels()
+            await self._refuse_stillborn()
             await self._dispatch()
         except Exception:
             log.exception("dispatch")
@@ -177,88 +186,106 @@ class Dispatcher:
     async def _dispatch(self) -> None:
         waiting = await self._desk.blocking(self._waiting)
         if not waiting:
-            self._head = None
+            self._head = HeadWatch()
             return
         for job in waiting:
             if job.model not in self._registry:
                 await self._claim(job)
-        by_id = {job.id: job for job in waiting if job.model in self._registry}
-        decision = self._plan(by_id.values(), await self._cluster_for(by_id.values()))
+        await self._refuse_too_large(waiting)
+        resting = self._obstacles.resting(time.monotonic())
+        known = (job for job in waiting if job.model in self._registry)
+        by_id = {job.id: job for job in known if self._fleet.deployment_of(job.model) not in resting}
+        await self._fleet.read_for(job.model for job in by_id.values())
+        decision = self._plan(by_id.values())
         if not decision.starts:
-            decision = self._plan(by_id.values(), await self._read_cluster())
-        for job_id in decision.starts:
-            await self._claim(by_id[JobId(job_id)])
+            await self._fleet.read()
+            decision = self._plan(by_id.values())
+        for start in decision.starts:
+            await self._start([by_id[JobId(job_id)] for job_id in start.jobs])
+        if decision.head is not None:
+            self._announce(by_id[JobId(decision.head)].model)
+
+    def _announce(self, model: str) -> None:
+        """Have the model's weights read that is to be loaded when a GPU is free."""
+        if self._fleet.runs and model != self._prefetched and not self._fleet.has_loaded(model):
+            self._prefetched = model
+            self._prefetch(self._registry[model])
+
+    async def _refuse_stillborn(self) -> None:
+        """Fail the jobs that wait for replicas which Ray Serve could not start in as many tries as it has."""
+        if all(run.answered for run in self._fleet.runs.values()):
+            return
+        state = await self._fleet.read()
+        for run in self._fleet.runs.values():
+            name = self._fleet.deployment_of(run.job.model)
+            held = state.deployments.get(name)
+            if held is not None and held.cannot_start and not run.answered:
+                self._obstacles.rest(name, time.monotonic())
+                run.refuse(cannot_start(name, held.message))
+
+    async def _refuse_too_large(self, waiting: Sequence[WaitingJob]) -> None:
+        """Fail the jobs that have waited too long for more GPUs than there are."""
+        gpus = (self._fleet.state if self._fleet.read_at > 0 else await self._fleet.read()).gpus
+        shares = {job.id: self._fleet.share_of(job.model) for job in waiting if job.model in self._registry}
+        needing = [job_id for job_id, share in shares.items() if not Gpus(gpus).fits(share)]
+        overdue = set(self._obstacles.overdue(needing, time.monotonic()))
+        for job in waiting:
+            if job.id in overdue and await self._claim(job) is not None:
+                spec = self._registry[job.model]
+                await self._fail(job.id, no_capacity(spec, shares[job.id], gpus))
+
+    async def _fail(self, job_id: JobId, error: JobError) -> None:
+        desk = self._desk
+        await desk.blocking(desk.jobs.fail, job_id, owner=desk.owner, now=desk.now(), error=error)
+        desk.news.publish(job_id, JobStatus.FAILED)
 
     def _waiting(self) -> tuple[WaitingJob, ...]:
         jobs = self._desk.jobs
-        return () if jobs.paused else jobs.waiting(per_model=LOOKAHEAD)
+        return () if jobs.paused else jobs.waiting(per_model=LOOKAHEAD + math.ceil(self._fleet.state.gpus))
 
-    def _plan(self, waiting: Iterable[WaitingJob], state: ClusterState) -> Plan:
+    def _plan(self, waiting: Iterable[WaitingJob]) -> Plan:
         now = time.monotonic()
         decision = plan(
             [self._describe(job) for job in waiting],
-            self._deployments(state),
-            capacity=state.gpus,
+            self._fleet.deployments(),
+            gpus=self._fleet.state.gpus,
             max_overtake_s=self._max_overtake_s,
-            head=Head(id=self._head[0], waited_s=now - self._head[1]) if self._head else None,
+            head=self._head.head(now),
         )
-        if decision.head is None:
-            self._head = None
-        elif self._head is None or self._head[0] != decision.head:
-            self._head = (decision.head, now)
+        self._head.note(decision, now)
         return decision
 
-    def _describe(self, job: WaitingJob) -> Waiting:
+    def _describe(self, job: WaitingJob | Job) -> Waiting:
+        estimate = self._recorded.estimator.estimate(job.model, job.settings)
+        together = max_batch(self._registry[job.model], job.settings)
         return Waiting(
             id=job.id,
             model=job.model,
-            deployment=self._deployment_of(job.model),
+            deployment=self._fleet.deployment_of(job.model),
             priority=job.priority,
+            turn=job.turn,
             position=job.position,
+            batch=batch_key(job.model, job.settings) if together > 1 else None,
+            max_batch=together,
+            outputs=job.outputs,
+            run_s=estimate.run_s,
+            load_s=estimate.load_s,
+            switch_s=estimate.switch_s,
         )
-
-    def _deployments(self, state: ClusterState) -> list[Deployment]:
-        running = self._running()
-        deployments = []
-        for name, share in self._shares.items():
-            held = state.deployments.get(name)
-            deployments.append(
-                Deployment(
-                    name=name,
-                    share=share,
-                    replicas=max(held.replicas if held else 0, running[name]),
-                    running=running[name],
-                    max_replicas=max(1, int(state.gpus / share + 1e-9)) if share else 1,
-                    loaded=frozenset({self._loaded[name]} if name in self._loaded else ()),
-                )
-            )
-        return deployments
-
-    def _deployment_of(self, model: str) -> str:
-        return FAMILIES[self._registry[model].family].deployment
-
-    def _running(self) -> Counter[str]:
-        return Counter(self._deployment_of(run.job.model) for run in self._runs.values())
-
-    async def _cluster_for(self, waiting: Iterable[WaitingJob]) -> ClusterState:
-        """The cluster, as new as planning needs it: where nothing runs and one family waits, that is old.
-
-        Ray takes up to 0.1 s to answer, by far the longest wait on a job's way to its replica.
-        """
-        deployments = {self._deployment_of(job.model) for job in waiting}
-        if self._runs or len(deployments) > 1 or self._state_at < 0:
-            return await self._read_cluster()
-        return self._state
-
-    async def _read_cluster(self) -> ClusterState:
-        if time.monotonic() - self._state_at > CLUSTER_TTL_S:
-            self._state = await self._cluster.state()
-            self._state_at = time.monotonic()
-        return self._state
 
     # -- acting
 
-    async def _claim(self, waiting: WaitingJob) -> None:
+    async def _start(self, waiting: Sequence[WaitingJob]) -> None:
+        """Claim the jobs and run those that are ours now as one call."""
+        claims = await asyncio.gather(*map(self._claim, waiting), return_exceptions=True)
+        if jobs := [claim for claim in claims if isinstance(claim, Job)]:
+            self._run(jobs)
+        for claim in claims:
+            if isinstance(claim, BaseException):
+                raise claim
+
+    async def _claim(self, waiting: WaitingJob) -> Job | None:
+        """The job if it is ours to run now."""
         desk = self._desk
         now = desk.now()
         lease_until = now + timedelta(seconds=self._lease_s)
@@ -266,27 +293,26 @@ class Dispatcher:
             desk.jobs.claim, waiting.id, owner=desk.owner, now=now, lease_until=lease_until
         )
         if job is None:
-            return
+            return None
         desk.news.publish(job.id, JobStatus.PROCESSING)
         if job.model not in self._registry:
-            await desk.blocking(desk.jobs.fail, job.id, owner=desk.owner, now=desk.now(), error=MODEL_GONE)
-            desk.news.publish(job.id, JobStatus.FAILED)
-            return
-        self._start(job)
+            await self._fail(job.id, MODEL_GONE)
+            return None
+        return job
 
-    def _start(self, job: Job) -> None:
-        deployment = self._deployment_of(job.model)
-        run = JobRun(job, self._registry[job.model], self._clients[deployment], self._desk)
-        self._runs[job.id] = run
-        run.start().add_done_callback(lambda task: self._ended(job, deployment, task))
+    def _run(self, jobs: Sequence[Job]) -> None:
+        spec = self._registry[jobs[0].model]
+        deployment, load = self._fleet.deployment_of(spec.name), self._fleet.finds(spec.name)
+        if spec.name == self._prefetched:
+            self._prefetched = None
+        call = SharedCall(self._clients[deployment], [job.id for job in jobs])
+        for job in jobs:
+            run = self._fleet.runs[job.id] = JobRun(job, spec, call, self._desk, load=load)
+            run.start().add_done_callback(partial(self._ended, job))
 
-    def _ended(self, job: Job, deployment: str, task: asyncio.Task[None]) -> None:
-        run = self._runs.pop(job.id)
-        if run.has_model:
-            self._loaded[deployment] = job.model
-        else:
-            self._loaded.pop(deployment, None)
-        self._last_used[deployment] = time.monotonic()
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        self._fleet.ended(self._fleet.runs[job.id])
+        self._recorded.job_ended()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job %s: its end was not recorded", job.id, exc_info=error)
             release = asyncio.create_task(self._release_later(job))
@@ -317,7 +343,7 @@ class Dispatcher:
 
     async def _honour_cancels(self) -> None:
         """Requests that reached the database but not this process."""
-        if self._runs:
+        if self._fleet.runs:
             for job_id in await self._desk.blocking(self._desk.jobs.cancel_requests, owner=self._desk.owner):
                 self.cancel(job_id)
 
@@ -331,13 +357,11 @@ class Dispatcher:
             except Exception:
                 log.exception("renewing leases")
 
-
-def gpu_shares(registry: Mapping[str, ModelSpec]) -> dict[str, float]:
-    """GPUs of one replica by deployment name: the largest share of its models, 1 for one without models."""
-    shares = {entry.deployment: 0.0 for entry in FAMILIES.values()}
-    used = set()
-    for spec in registry.values():
-        name = FAMILIES[spec.family].deployment
-        used.add(name)
-        shares[name] = max(shares[name], spec.num_gpus)
-    return {name: share if name in used else 1.0 for name, share in shares.items()}
+    async def _count_waiting(self) -> None:
+        desk = self._desk
+        while True:
+            try:
+                desk.meter.waiting(await desk.blocking(desk.jobs.waiting_counts), self._registry)
+            except StorageError as error:
+                log.warning("waiting jobs not counted: %s", error)
+            await asyncio.sleep(COUNT_S)

@@ -6,27 +6,23 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from deployments.contract import Event, GenerationRequest
+from deployments.contract import GenerationRequest, JobEvent
 
 
 class WorkerDied(Exception):
     """The process that ran the job is gone."""
 
 
-class JobRejected(Exception):
-    """The family could not make the job's pictures; the job fails with this code, message and hint."""
-
-    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.hint = code, message, hint
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentState:
-    """One family deployment: replicas that can serve, and how Ray calls its condition."""
+    """One family deployment: replicas that can serve, and how Ray calls its condition.
+
+    `cannot_start`: every try to start a replica has failed; `message` says why.
+    """
 
     replicas: int = 0
     starting: int = 0
+    cannot_start: bool = False
     condition: str = "HEALTHY"
     message: str = ""
 
@@ -42,12 +38,11 @@ class ClusterState:
 class FamilyClient(Protocol):
     """Calls one family's deployment."""
 
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """The job's events. Closing the iterator, or cancelling its consumer, ends the run within one step.
+    def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
+        """The events of jobs that run as one call, as Generator has them.
 
-        Raises:
-            JobRejected: the job's own fault, or its model's.
-            WorkerDied: nobody's; the job may be run again.
+        Closing the iterator, or cancelling its consumer, ends the call within one step. Raises WorkerDied;
+        jobs that have not ended may be run again.
         """
         ...
 

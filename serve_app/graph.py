@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,9 +24,14 @@ from serve_app.api import Services, create_app
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.cluster import APP_NAME
-from serve_app.dispatcher import Dispatcher, Overview, gpu_shares
+from serve_app.dispatcher import Dispatcher
+from serve_app.fleet import Overview, gpu_shares
+from serve_app.forecast import Present
 from serve_app.job_run import Desk
+from serve_app.logs import join_serve_log
+from serve_app.nodes import Nodes, zygote_socket
 from serve_app.ray_clients import CHANGES_HEARTBEAT_S, RayCluster, RayDispatcherClient, RayFamilyClient
+from serve_app.ray_meter import RayMeter
 from serve_app.replica import FamilyReplica
 from storage import open_stores
 from storage.files import LocalMediaFiles
@@ -87,11 +92,13 @@ def _family(name: str, family: FamilyName, share: float, settings: Settings) -> 
         max_ongoing_requests=1,
         ray_actor_options={"num_cpus": 1, "num_gpus": share},
         autoscaling_config=FROM_ZERO,
+        logging_config={"encoding": "JSON", "enable_access_log": True},
         graceful_shutdown_wait_loop_s=0.05,
         graceful_shutdown_timeout_s=10,
         health_check_period_s=10,
     )
-    return deployment.bind(family, download_settings(settings))
+    zygote = partial(zygote_socket, preload=settings.preload)
+    return deployment.bind(family, download_settings(settings), zygote, settings.stop_within_s)
 
 
 def download_settings(settings: Settings) -> DownloadSettings:
@@ -109,7 +116,7 @@ class DispatcherReplica:
     def __init__(
         self, settings: Settings, registry: Registry, families: dict[str, DeploymentHandle[Any]]
     ) -> None:
-        logging.getLogger("cyberimage").setLevel(logging.INFO)
+        join_serve_log()
         stores = open_stores(settings.resolved_database_url)
         blocking = Blocking()
         self._news = Broadcaster()
@@ -122,6 +129,13 @@ class DispatcherReplica:
             news=self._news,
             now=now,
             max_attempts=settings.max_attempts,
+            meter=RayMeter(),
+        )
+        nodes = Nodes(
+            download_settings(settings),
+            blocking,
+            preload=settings.preload,
+            without_gpu=0 in gpu_shares(registry).values(),
         )
         self._dispatcher = Dispatcher(
             desk=desk,
@@ -130,8 +144,12 @@ class DispatcherReplica:
             cluster=RayCluster(APP_NAME, settings.gpus, blocking),
             max_overtake_s=settings.max_overtake_s,
             lease_s=settings.lease_s,
+            no_capacity_s=settings.no_capacity_s,
+            prefetch=nodes.prefetch,
         )
-        self._loop = asyncio.get_running_loop().create_task(self._dispatcher.run())
+        loop = asyncio.get_running_loop()
+        self._keeping = loop.create_task(nodes.keep())
+        self._loop = loop.create_task(self._dispatcher.run())
 
     def check_health(self) -> None:
         """Called by Ray Serve: a dispatcher whose loop has ended must be replaced."""
@@ -152,6 +170,9 @@ class DispatcherReplica:
     async def overview(self) -> Overview:
         return await self._dispatcher.overview()
 
+    async def present(self) -> Present:
+        return await self._dispatcher.present()
+
     async def changes(self) -> AsyncIterator[dict[str, str]]:
         async for changes in self._news.stream(CHANGES_HEARTBEAT_S):
             yield changes
@@ -161,7 +182,7 @@ class IngressReplica:
     """The HTTP API in its replica."""
 
     def __init__(self, settings: Settings, registry: Registry, dispatcher: DeploymentHandle[Any]) -> None:
-        logging.getLogger("cyberimage").setLevel(logging.INFO)
+        join_serve_log()
         stores = open_stores(settings.resolved_database_url)
         news = Broadcaster()
         client = RayDispatcherClient(dispatcher, news)

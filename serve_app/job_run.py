@@ -13,15 +13,18 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from configs.models import ModelSpec
-from deployments.contract import Artifact, Event, GenerationRequest, Loading, Progress, Saving
+from deployments.contract import Artifact, Event, Failed, GenerationRequest, Loading, Progress, Saving
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
-from serve_app.families import FamilyClient, JobRejected, WorkerDied
+from serve_app.estimates import Estimator, Stage
+from serve_app.families import WorkerDied
+from serve_app.meter import Meter, NoMeter, RunEnd
 from serve_app.progress import ProgressWriter
+from serve_app.shared_call import SharedCall
 from serve_app.work import to_request
 from storage import MediaIndex, StorageError
 from storage.files import MediaFiles
-from storage.jobs import Job, JobError, JobProgress, JobStatus, JobStore, Phase
+from storage.jobs import Job, JobError, JobProgress, JobStatus, JobStore, Phase, Warmth
 from storage.media import Media, MediaId
 
 log = logging.getLogger("cyberimage.dispatcher")
@@ -45,6 +48,7 @@ class Desk:
     news: Broadcaster
     now: Callable[[], datetime]
     max_attempts: int
+    meter: Meter = field(default_factory=NoMeter)
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -54,35 +58,70 @@ class Desk:
         task.add_done_callback(self.background.discard)
 
 
-def worker_died(attempts: int) -> JobError:
+def worker_died(attempts: int, reason: str | None = None) -> JobError:
+    """`reason`: how it died the last time."""
+    last = f" The last time: {reason}." if reason else ""
     return JobError(
         code="worker_died",
-        message=f"The worker died {attempts} times while running this job.",
+        message=f"The worker died {attempts} times while running this job.{last}",
         hint="Out of memory is the usual reason: try a smaller size or fewer frames.",
     )
+
+
+class _Rejected(Exception):
+    """The job's pictures cannot be made."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.error = JobError(code=code, message=message, hint=hint)
 
 
 class JobRun:
     """Runs one job. `execute` always returns with the job's end recorded, unless the dispatcher stops."""
 
-    def __init__(self, job: Job, spec: ModelSpec, client: FamilyClient, desk: Desk) -> None:
+    def __init__(
+        self, job: Job, spec: ModelSpec, call: SharedCall, desk: Desk, *, load: Warmth = Warmth.COLD
+    ) -> None:
+        """`call` is the one in which the job has a part. `load`: what it will find, as far as is known."""
         self.job = job
         self._spec = spec
-        self._client = client
+        self.call = call
         self._desk = desk
+        self._load = load
+        self._loads = False
         self._progress = ProgressWriter(self._write_progress)
         self._media: list[Media] = []
         self._begun = time.monotonic()
         self._first_step: float | None = None
+        self._done = 0.0
         self._generating = False
         self._stopped = False
         self._cancelled = False
+        self._refusal: JobError | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether a worker has the job."""
+        return self._loads or self.has_model
 
     @property
     def has_model(self) -> bool:
         """Whether the worker has loaded the job's model: it has told of a step."""
         return self._first_step is not None
+
+    @property
+    def load(self) -> Warmth:
+        """What the run found; until that shows, what it was judged to find."""
+        return self._warmth if self._loads or self.has_model else self._load
+
+    def left_s(self, estimator: Estimator) -> float | None:
+        """Seconds until the job ends. None: nothing is known."""
+        now = time.monotonic()
+        running_s = None if self._first_step is None else now - self._first_step
+        stage = Stage(elapsed_s=now - self._begun, running_s=running_s, done=self._done)
+        job = self.job
+        return estimator.left_s(job.model, job.settings, stage, load=self.load, batch_size=self.call.size)
 
     def start(self) -> asyncio.Task[None]:
         self._task = asyncio.create_task(self.execute(), name=f"job {self.job.id}")
@@ -91,6 +130,11 @@ class JobRun:
     def cancel(self) -> None:
         """End the run at the next step and record the job as cancelled. Further calls change nothing."""
         self._cancelled = True
+        self._stop()
+
+    def refuse(self, error: JobError) -> None:
+        """End the run and record the job as failed, unless it was cancelled."""
+        self._refusal = error
         self._stop()
 
     async def abandon(self) -> None:
@@ -111,14 +155,17 @@ class JobRun:
             await self._progress.close()
             await self._complete()
         except asyncio.CancelledError:
-            if not self._cancelled:
+            if self._cancelled:
+                await self._end_cancelled()
+            elif self._refusal is not None:
+                await self._fail(self._refusal)
+            else:
                 await self._discard()
                 raise
-            await self._end_cancelled()
         except WorkerDied as death:
             await self._release(death)
-        except JobRejected as error:
-            await self._fail(JobError(code=error.code, message=error.message, hint=error.hint))
+        except _Rejected as rejected:
+            await self._fail(rejected.error)
         except StorageError as error:
             await self._fail(JobError(code="storage", message=str(error)))
         except Exception:
@@ -126,18 +173,18 @@ class JobRun:
             await self._fail(UNEXPECTED)
 
     async def _generate(self) -> None:
-        request = await self._request()
-        self._say(Phase.PREPARING, "Waiting for a worker")
-        events = self._client.generate(request)
-        self._generating = True
         try:
+            request = await self._request()
+            self._say(Phase.PREPARING, "Waiting for a worker")
+            self._generating = True
             if self._stopped:
                 raise asyncio.CancelledError
-            async with aclosing(events):
+            async with aclosing(self.call.events(request)) as events:
                 async for event in events:
                     await self._take(event)
         finally:
             self._generating = False
+            await self.call.leave(self.job.id)
 
     async def _request(self) -> GenerationRequest:
         source_id = self.job.settings.get("source_image_id")
@@ -145,28 +192,31 @@ class JobRun:
             return to_request(self.job, self._spec, None)
         media = await self._desk.blocking(self._desk.media.get, MediaId(source_id))
         if media is None:
-            raise JobRejected("source_image_gone", f"The source picture {source_id} has been deleted.")
+            raise _Rejected("source_image_gone", f"The source picture {source_id} has been deleted.")
         path = self._desk.files.path(media.file_path)
         try:
             data = await self._desk.blocking(path.read_bytes)
         except OSError as error:
-            raise JobRejected(
-                "source_image_gone", f"The source picture's file cannot be read: {error}"
-            ) from error
+            message = f"The source picture's file cannot be read: {error}"
+            raise _Rejected("source_image_gone", message) from error
         return to_request(self.job, self._spec, data)
 
     async def _take(self, event: Event) -> None:
         match event:
             case Loading(message=message):
+                self._loads = True
                 self._say(Phase.LOADING, message)
             case Progress(step=step, total_steps=total):
                 self._first_step = self._first_step or time.monotonic()
+                self._done = step / total if total else 0.0
                 self._say(Phase.GENERATING, f"Step {step} of {total}", step, total)
             case Saving(output=output):
                 steps, outputs = self._steps
                 self._say(Phase.SAVING, "Saving", (output + 1) * steps, outputs * steps)
             case Artifact():
                 await self._keep(event)
+            case Failed(code=code, message=message, hint=hint):
+                raise _Rejected(code, message, hint)
             case _:
                 assert_never(event)
 
@@ -209,21 +259,35 @@ class JobRun:
 
     async def _complete(self) -> None:
         desk = self._desk
-        first_step = self._first_step or time.monotonic()
+        load_s, run_s = self._seconds()
         done = await desk.blocking(
             desk.jobs.complete,
             self.job.id,
             owner=desk.owner,
             now=desk.now(),
             media=tuple(self._media),
-            load_seconds=first_step - self._begun,
-            run_seconds=time.monotonic() - first_step,
+            load_seconds=load_s,
+            run_seconds=run_s,
+            warmth=self._warmth,
+            batch_size=self.call.size,
         )
         if done:
-            self._publish(JobStatus.COMPLETED)
+            self._publish(JobStatus.COMPLETED, load_s=load_s, run_s=run_s, warmth=self._warmth)
             desk.in_background(self._make_thumbnails())
         else:
             await self._end_cancelled()
+
+    def _seconds(self) -> tuple[float, float]:
+        """From the claim to the first step, and from there until now."""
+        now = time.monotonic()
+        first_step = self._first_step or now
+        return first_step - self._begun, now - first_step
+
+    @property
+    def _warmth(self) -> Warmth:
+        if not self._loads:
+            return Warmth.WARM
+        return Warmth.COLD if self._load is Warmth.WARM else self._load
 
     async def _make_thumbnails(self) -> None:
         """The next job does not wait for them. One that fails is made when it is asked for."""
@@ -243,14 +307,14 @@ class JobRun:
     async def _release(self, death: WorkerDied) -> None:
         desk = self._desk
         await self._discard()
-        log.warning("job %s: %s (attempt %d)", self.job.id, death, self.job.attempts)
+        log.warning("job %s: the worker died: %s (attempt %d)", self.job.id, death, self.job.attempts)
         status = await desk.blocking(
             desk.jobs.release,
             self.job.id,
             owner=desk.owner,
             now=desk.now(),
             max_attempts=desk.max_attempts,
-            error=worker_died(self.job.attempts),
+            error=worker_died(self.job.attempts, str(death)),
         )
         if status is not None:
             self._publish(status)
@@ -268,5 +332,10 @@ class JobRun:
             await self._desk.blocking(self._desk.files.delete, media.file_path)
         self._media.clear()
 
-    def _publish(self, status: JobStatus) -> None:
+    def _publish(self, status: JobStatus, **figures: Any) -> None:
+        """Tell of an end that has been recorded, or that the job waits again."""
         self._desk.news.publish(self.job.id, status)
+        if status.ended:
+            started = self.job.started_at or self.job.created_at
+            wait_s = (started - self.job.created_at).total_seconds()
+            self._desk.meter.ended(RunEnd(model=self._spec, status=status, wait_s=wait_s, **figures))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
-from deployments.contract import Event, GenerationRequest, Generator
-from deployments.errors import GenerationError
-from deployments.fake import ProcessDied
+from deployments.contract import GenerationRequest, Generator, JobEvent
+from deployments.errors import ProcessDied
 from serve_app.changes import Broadcaster
-from serve_app.dispatcher import Dispatcher, Overview
-from serve_app.families import ClusterState, DeploymentState, JobRejected, WorkerDied
+from serve_app.dispatcher import Dispatcher
+from serve_app.families import ClusterState, DeploymentState, WorkerDied
+from serve_app.fleet import Overview
+from serve_app.forecast import Present
 from storage.jobs import JobId, JobStatus
 
 
@@ -25,17 +26,15 @@ class LocalFamilyClient:
     def replicas(self) -> int:
         return int(self._up)
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
         self._up = True
         try:
-            async with aclosing(self._family.generate(request)) as events:
+            async with aclosing(self._family.generate(requests)) as events:
                 async for event in events:
                     yield event
-        except GenerationError as error:
-            raise JobRejected(error.code, str(error), error.hint) from error
         except ProcessDied as death:
             self._up = False
-            raise WorkerDied(f"the worker died: {death}") from death
+            raise WorkerDied(str(death)) from death
 
     async def unload(self) -> None:
         self._up = False
@@ -77,3 +76,6 @@ class LocalDispatcherClient:
 
     async def overview(self) -> Overview | None:
         return await self._dispatcher.overview()
+
+    async def present(self) -> Present | None:
+        return await self._dispatcher.present()

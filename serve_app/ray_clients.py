@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextvars import Context, copy_context
 from typing import Any
 
 import ray
 from grpc import RpcError
 from ray import serve
 from ray.exceptions import RayActorError, RayError
+from ray.serve.context import _set_request_context
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import DeploymentStatusOverview
 
 from deployments import FAMILIES
-from deployments.contract import Event, GenerationRequest
+from deployments.contract import GenerationRequest, JobEvent
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
-from serve_app.dispatcher import Overview
-from serve_app.families import ClusterState, DeploymentState, JobRejected, WorkerDied
-from serve_app.replica import Failed
+from serve_app.families import ClusterState, DeploymentState, WorkerDied
+from serve_app.fleet import Overview
+from serve_app.forecast import Present
+from serve_app.replica import Died
 from storage.jobs import JobId, JobStatus
 
 log = logging.getLogger("cyberimage.ray")
@@ -42,20 +45,33 @@ class RayFamilyClient:
         self._handle = handle
         self._streaming = handle.options(stream=True)
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        response = self._streaming.generate.remote(request)
+    async def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
+        """The call's Serve request id is that of its first job."""
+        response = as_request(requests[0].job_id).run(self._streaming.generate.remote, requests)
         try:
             async for event in response:
-                if isinstance(event, Failed):
-                    raise JobRejected(event.code, event.message, event.hint)
+                if isinstance(event, Died):
+                    raise WorkerDied(event.reason)
                 yield event
         except (RayActorError, RayServeException, RpcError) as error:
-            raise WorkerDied(f"the worker died: {error}") from error
+            log.warning("a call broke off: %s", error)
+            raise WorkerDied("its replica is gone") from error
         finally:
             response.cancel()
 
     async def unload(self) -> None:
-        await self._handle.unload.remote()
+        await self._handle.broadcast("unload").results_async()
+
+
+def as_request(request_id: str) -> Context:
+    """A context in which a handle's call has this Serve request id, in its logs and traces.
+
+    For calls over HTTP Ray lets the client choose (`X-Request-ID`); a handle takes the id from the variable
+    that a replica sets while it serves a request, and offers no public way to set it (Ray 2.60).
+    """
+    context = copy_context()
+    context.run(_set_request_context, request_id=request_id)
+    return context
 
 
 class RayCluster:
@@ -84,6 +100,7 @@ def _deployment_state(overview: DeploymentStatusOverview) -> DeploymentState:
     return DeploymentState(
         replicas=overview.replica_states.get("RUNNING", 0),
         starting=overview.replica_states.get("STARTING", 0),
+        cannot_start=overview.status_trigger.value == "REPLICA_STARTUP_FAILED",
         condition=overview.status.value,
         message=overview.message,
     )
@@ -118,13 +135,21 @@ class RayDispatcherClient:
         return bool(await self._handle.unload.remote(deployment))
 
     async def overview(self) -> Overview | None:
+        overview: Overview | None = await self._ask(self._handle.overview)
+        return overview
+
+    async def present(self) -> Present | None:
+        present: Present | None = await self._ask(self._handle.present)
+        return present
+
+    async def _ask(self, method: Any) -> Any:
+        """What it answers; None if it does not."""
         try:
             async with asyncio.timeout(DISPATCHER_TIMEOUT_S):
-                overview: Overview = await self._handle.overview.remote()
+                return await method.remote()
         except (TimeoutError, *UNREACHABLE) as error:
             log.warning("the dispatcher does not answer: %r", error)
             return None
-        return overview
 
     async def follow_changes(self) -> None:
         """Pass the dispatcher's changes on, and begin again when its stream breaks. Runs until cancelled."""

@@ -5,11 +5,16 @@ Runs in Ray's controller about ten times a second, so it is quick and needs noth
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from serve_app.logs import join_serve_log
+
+log = logging.getLogger("cyberimage.policy")
 
 #: How long a reading of the cluster's GPUs holds, in seconds.
 CAPACITY_TTL_S = 5.0
@@ -21,6 +26,7 @@ class Context(Protocol):
     """The part of ray.serve's AutoscalingContext that is read here."""
 
     deployment_name: str
+    current_num_replicas: int
     target_num_replicas: int
     capacity_adjusted_max_replicas: int
 
@@ -80,11 +86,16 @@ class SharedGpuPolicy:
         self._clock = clock
         self._last_used: dict[str, float] = {}
         self._capacity = (0.0, -math.inf)
+        self._told: dict[str, int] = {}
+        join_serve_log()
 
     def __call__(self, contexts: Mapping[Any, Context]) -> tuple[dict[Any, int], dict[Any, dict[str, Any]]]:
         now = self._clock()
         loads = [self._load(context, now) for context in contexts.values()]
         replicas = allot(loads, gpus=self._cluster_gpus(now), keep_warm_s=self._keep_warm_s)
+        if replicas != self._told:
+            log.info("replicas: %s", ", ".join(f"{name} {count}" for name, count in replicas.items()))
+            self._told = replicas
         return {key: replicas[context.deployment_name] for key, context in contexts.items()}, {}
 
     def _load(self, context: Context, now: float) -> Load:
@@ -97,7 +108,8 @@ class SharedGpuPolicy:
             name=name,
             share=self._shares.get(name, 1.0),
             demand=demand,
-            target=context.target_num_replicas,
+            # One that does not come up is not kept: only then does Ray Serve try again from the beginning.
+            target=min(context.target_num_replicas, context.current_num_replicas),
             idle_s=now - self._last_used[name],
             unload=demand == 0 and any(value > 0 for value in asked.values()),
         )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from serve_app.cluster import CONFIG_FILE
 from tests import processes
@@ -35,6 +40,19 @@ class Graph:
     def replicas(self, deployment: str) -> list[int]:
         return [process.pid for process in processes.replicas(self.pid, deployment)]
 
+    def model_processes(self, deployment: str) -> list[psutil.Process]:
+        """Those that have a model of the deployment, or are about to."""
+        return processes.titled(self.pid, f"cyberimage: {deployment}")
+
+    @property
+    def zygotes(self) -> list[psutil.Process]:
+        return processes.titled(self.pid, "cyberimage: zygote")
+
+    def text_log(self) -> str:
+        """What the processes have printed that are no replicas."""
+        folder = self.data_dir.parent / "session_latest" / "logs"
+        return "\n".join(file.read_text("utf-8", "replace") for file in folder.glob("worker-*.err"))
+
     def serve(self, *arguments: str) -> str:
         """What the `serve` command prints."""
         command = [BIN / "serve", *arguments, "--address", self.dashboard]
@@ -42,23 +60,42 @@ class Graph:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def log(self, deployment: str) -> list[dict[str, Any]]:
+        """The lines that the deployment's replicas have written, by their fields."""
+        folder = self.data_dir.parent / "session_latest" / "logs" / "serve"
+        files = sorted(folder.glob(f"replica_cyberimage_{deployment}_*.log"))
+        return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+
+    def metrics(self) -> Iterator[Sample]:
+        """What those of Ray's agents serve to Prometheus that are up."""
+        (found,) = json.loads((self.data_dir.parent / "prom_metrics_service_discovery.json").read_text())
+        for target in found["targets"]:
+            with suppress(httpx.ConnectError):
+                text = httpx.get(f"http://{target}/metrics", timeout=10).text
+                for family in text_string_to_metric_families(text):
+                    yield from family.samples
+
     def pictures(self) -> set[str]:
         """Ids of the pictures that lie in the media folder, finished or not."""
         return {file.stem for file in (self.data_dir / "media").rglob("*.png*")}
 
 
 @contextmanager
-def plain_cluster() -> Iterator[Graph]:
-    """A cluster of one logical GPU with the graph on it, for as long as the context lasts."""
+def plain_cluster(import_path: str | None = None, **variables: str) -> Iterator[Graph]:
+    """A cluster of one logical GPU with the graph on it, for as long as the context lasts.
+
+    `import_path` replaces that of the configuration file; `variables` go into the environment.
+    """
     # Ray's socket paths hold little more than 100 characters, so not below pytest's own folder.
     with tempfile.TemporaryDirectory(prefix="ci-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
-        environment = _environment(Path(folder), data_dir)
+        environment = _environment(Path(folder), data_dir) | variables
         port = processes.free_port()
         ray = _start_ray(Path(folder), port, environment)
         try:
-            with _deployed(ray, data_dir, f"http://127.0.0.1:{port}", environment) as graph:
+            config = _config(import_path)
+            with _deployed(ray, data_dir, f"http://127.0.0.1:{port}", environment, config) as graph:
                 yield graph
         finally:
             started = [*processes.tree(ray.pid), *processes.with_variable("RAY_TMPDIR", folder)]
@@ -76,6 +113,7 @@ def _environment(folder: Path, data_dir: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
         "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.1",
         "CYBERIMAGE_DATA_DIR": str(data_dir),
         "CYBERIMAGE_MODELS": "demo",
@@ -103,20 +141,37 @@ def _start_ray(folder: Path, dashboard_port: int, environment: dict[str, str]) -
         )
 
 
+def _config(import_path: str | None) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(CONFIG_FILE.read_text("utf-8"))
+    config["http_options"]["port"] = processes.free_port()
+    if import_path is not None:
+        config["applications"][0]["import_path"] = import_path
+    return config
+
+
 @contextmanager
 def _deployed(
-    ray: subprocess.Popen[bytes], data_dir: Path, dashboard: str, environment: dict[str, str]
+    ray: subprocess.Popen[bytes],
+    data_dir: Path,
+    dashboard: str,
+    environment: dict[str, str],
+    config: dict[str, Any],
 ) -> Iterator[Graph]:
-    config = yaml.safe_load(CONFIG_FILE.read_text("utf-8"))
-    config["http_options"]["port"] = processes.free_port()
     file = data_dir.parent / "serve_config.yaml"
     file.write_text(yaml.safe_dump(config))
     with closing(Api(f"http://127.0.0.1:{config['http_options']['port']}")) as api:
         graph = Graph(api=api, data_dir=data_dir, pid=ray.pid, dashboard=dashboard, environment=environment)
-        _await(lambda: httpx.get(dashboard, timeout=5).status_code < 500, ray)
+        _await(lambda: _takes_applications(dashboard, environment), ray)
         graph.serve("deploy", str(file))
         _await(lambda: api.http.get("/health").status_code == 200, ray)
         yield graph
+
+
+def _takes_applications(dashboard: str, environment: dict[str, str]) -> bool:
+    """The dashboard's page is there some seconds before its part that deploys."""
+    token = Path(environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{dashboard}/api/serve/applications/", headers=headers, timeout=5).is_success
 
 
 def _await(condition: Callable[[], bool], ray: subprocess.Popen[bytes], within: float = 180) -> None:

@@ -47,11 +47,15 @@ def with_variable(name: str, value: str) -> list[psutil.Process]:
 
 def replicas(pid: int, deployment: str) -> list[psutil.Process]:
     """Processes of a Ray Serve deployment below `pid`, told by the title that Ray gives them."""
-    title = f"ray::ServeReplica:cyberimage:{deployment}"
+    return titled(pid, f"ray::ServeReplica:cyberimage:{deployment}")
+
+
+def titled(pid: int, title: str) -> list[psutil.Process]:
+    """Processes below `pid` that call themselves so, or so and more."""
     found = []
     for process in tree(pid):
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[:1] and process.cmdline()[0].startswith(title):
+            if " ".join(process.cmdline()).startswith(title):
                 found.append(process)
     return found
 

@@ -62,7 +62,7 @@ def measure(server: Server, count: int) -> list[Figure]:
     with server.connect() as connection:
         connection.completed(connection.paint(MODEL, seed=0))
     (replica,) = replicas(server.pid, "Flux")
-    with server.connect() as connection, _pipeline(int(replica.nice())) as pipeline:
+    with server.connect() as connection, bare_pipeline(int(replica.nice())) as pipeline:
         samples = [_sample(connection, pipeline, seed) for seed in range(WARM_UP + count)]
     return list(_figures(samples[WARM_UP:]))
 
@@ -117,7 +117,7 @@ def _sample(connection: Connection, pipeline: Pipeline, seed: int) -> Sample:
     seen = time.time()
     time.sleep(REST_S)
     bare = pipeline.call(job["settings"], seed)
-    if bare["pixels"] != _pixels(connection, job):
+    if bare["pixels"] != [_pixels(connection, job)]:
         raise RuntimeError(f"seed {seed}: the server and the pipeline painted different pixels")
     return Sample(submitted=submitted, replied=replied, seen=seen, bare=bare["seconds"], job=job)
 
@@ -134,11 +134,11 @@ class Pipeline:
         self._process = process
         self._spec = spec
 
-    def call(self, settings: View, seed: int) -> dict[str, Any]:
-        """Seconds and a hash of the pixels, for a job's settings."""
+    def call(self, settings: View, *seeds: int) -> dict[str, Any]:
+        """Seconds, and a hash of the pixels for each seed, of one call with a job's settings."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"arguments": self._arguments(settings), "seed": seed}
+        request = {"arguments": self._arguments(settings), "seeds": seeds}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
@@ -151,7 +151,7 @@ class Pipeline:
 
 
 @contextmanager
-def _pipeline(niceness: int) -> Iterator[Pipeline]:
+def bare_pipeline(niceness: int) -> Iterator[Pipeline]:
     """At the replica's niceness (Ray sets one), so that a busy machine slows both alike."""
     spec = load_registry(load_settings(models="demo"))[MODEL]
     assert isinstance(spec.source, LocalSource)

@@ -1,4 +1,4 @@
-"""From no replica to the first step, back to none, and from one family to another.
+"""From no replica to the first step, and back to none.
 
 What a client sees tells the parts: the job's row says when it was claimed, and its phase turns to
 `loading_model` when a replica has it and to `generating` when the model is loaded. Phases reach a client
@@ -20,8 +20,7 @@ from tests.processes import is_alive, replicas
 
 TO_FIRST_STEP = "From zero replicas to the first step"
 TO_ZERO = "To zero replicas"
-SWAP = "From one family to another, one GPU"
-FLUX, SD35 = "demo-flux", "demo-sd35"
+FLUX = "demo-flux"
 #: Seconds within which an idle replica must be gone.
 GONE_WITHIN_S = 60.0
 
@@ -51,19 +50,11 @@ def from_zero(server: Server, count: int) -> Iterator[Figure]:
     yield seconds(TO_ZERO, "last job's end to zero", ends, note)
 
 
-def swap(server: Server, count: int) -> Iterator[Figure]:
-    """For a server with one GPU that would keep its replicas: each job evicts the other's family."""
-    with server.connect() as connection:
-        _start(connection, FLUX)
-        starts = [_start(connection, (SD35, FLUX)[turn % 2]) for turn in range(count)]
-    yield from _figures(SWAP, starts)
-
-
 def _figures(heading: str, starts: list[Start]) -> Iterator[Figure]:
     yield seconds(heading, "in all", [s.stepped - s.submitted for s in starts], "POST to the first step")
     yield seconds(heading, "  to the claim", [s.claimed - s.submitted for s in starts])
     yield seconds(
-        heading, "  replica up", [s.loading - s.claimed for s in starts], "scaling, process, imports of torch"
+        heading, "  replica up", [s.loading - s.claimed for s in starts], "scaling, replica, model process"
     )
     yield seconds(heading, "  model loaded", [s.generating - s.loading for s in starts])
     yield seconds(heading, "  first step", [s.stepped - s.generating for s in starts], "within 0.2 s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.serving import ENDLESS, LASTING, SHORT
 
 pytestmark = pytest.mark.graph
 
+COUNTER = "ray_cyberimage_jobs_ended_total"
 FAMILIES = ("Flux", "SD35", "WanT2V", "LTXT2V", "I2V")
 
 
@@ -68,8 +70,10 @@ def test_demand_for_another_family_takes_the_gpu_from_an_idle_one(graph: Graph):
 
 def test_unloading_empties_an_idle_deployment(graph: Graph):
     graph.api.completed(graph.api.paint(**SHORT))
-    worker = processes.replicas(graph.pid, "Flux")
+    worker, model = processes.replicas(graph.pid, "Flux"), graph.model_processes("Flux")
+    assert len(model) == 1
     graph.api.post("/api/models/demo-flux/unload")
+    assert not processes.survivors(model, within=0), "the model is gone when the server says so"
     graph.api.until_replicas("Flux", 0)
     assert not processes.survivors(worker, within=30)
     assert graph.api.get("/api/models")["models"]["demo-flux"]["loaded"] is False
@@ -81,6 +85,23 @@ def test_a_busy_deployment_is_not_unloaded(graph: Graph):
     reply = graph.api.http.post("/api/models/demo-flux/unload")
     assert (reply.status_code, reply.json()["code"]) == (409, "conflict")
     assert "running a job" in reply.json()["message"]
+
+
+def test_the_request_id_in_a_replicas_log_is_the_jobs(graph: Graph):
+    (job,) = graph.api.completed(graph.api.paint(**SHORT))
+    lines = [line for line in graph.log("Flux") if line.get("request_id") == job["id"]]
+    assert any(line["message"].startswith("CALL generate OK") for line in lines)
+    assert [line for line in lines if line.get("job") == job["id"]]
+    assert {(line["model"], line["family"]) for line in lines if "model" in line} == {("demo-flux", "flux")}
+
+
+def test_ray_serves_metrics_by_model_and_family(graph: Graph):
+    graph.api.completed(graph.api.paint(**SHORT))
+    counted = {"model": "demo-flux", "family": "flux", "status": "completed"}
+    deadline = time.monotonic() + 60
+    while not [s for s in graph.metrics() if s.name == COUNTER and counted.items() <= s.labels.items()]:
+        assert time.monotonic() < deadline, "Ray does not tell of the job"
+        time.sleep(1)
 
 
 def test_cancelling_a_running_job_ends_it_at_once_and_spares_its_worker(graph: Graph):
@@ -118,7 +139,8 @@ def test_a_job_that_loses_every_worker_fails_and_the_next_job_runs(graph: Graph)
         kill(graph, "Flux")
     failed = graph.api.end(job)
     assert (failed["status"], failed["attempts"]) == ("failed", 3)
-    assert failed["error"]["message"] == "The worker died 3 times while running this job."
+    sentence = "The worker died 3 times while running this job. The last time: its replica is gone."
+    assert failed["error"]["message"] == sentence
     assert failed["error"]["code"] == "worker_died"
     assert graph.pictures() == before
     graph.api.completed(graph.api.paint(**SHORT))

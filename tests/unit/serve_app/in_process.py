@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import httpx
 from fastapi import FastAPI
 from PIL import Image
 
-from configs.models import IntRange, ModelSpec
+from configs.models import IntRange, MaxBatch, ModelSpec
 from configs.registry import Registry
 from configs.settings import Settings
 from deployments import FAMILIES
@@ -29,9 +29,10 @@ from serve_app.changes import Broadcaster
 from serve_app.dispatcher import Dispatcher
 from serve_app.job_run import Desk
 from serve_app.local import LocalCluster, LocalDispatcherClient, LocalFamilyClient
+from serve_app.meter import NoMeter
 from storage import Stores
 from storage.files import LocalMediaFiles
-from storage.jobs import Job, JobId, JobStatus
+from storage.jobs import Job, JobId, JobStatus, Warmth
 from storage.media import Media, MediaId
 from tests.generation import model_spec
 
@@ -49,7 +50,8 @@ def spec(name: str, family: Any, **changes: Any) -> ModelSpec:
     plain = model_spec(family, name=name, num_gpus=changes.pop("num_gpus", 1))
     side = IntRange(min=16, max=1024, default=64, multiple=16)
     limits = {"width": side, "height": side, "max_pixels": 2**20} | changes.pop("limits", {})
-    return plain.model_copy(update=changes | {"limits": plain.limits.model_copy(update=limits)})
+    alone = {"max_batch": MaxBatch(count=1)}
+    return plain.model_copy(update=alone | changes | {"limits": plain.limits.model_copy(update=limits)})
 
 
 def small_registry() -> Registry:
@@ -118,6 +120,7 @@ class Workshop:
             news=self.news,
             now=now,
             max_attempts=max_attempts,
+            meter=changes.pop("meter", NoMeter()),
         )
         parts = {
             "registry": self.registry,
@@ -200,6 +203,21 @@ class Workshop:
         self.stores.jobs.add(job, max_pending=MANY)
         return job_id
 
+    def record(self, model: str = "paint", *, run_s: float, load_s: float, **settings: Any) -> None:
+        """A job that has completed, after a swap, in that time."""
+        job_id = self.add(model, **settings)
+        until = now() + timedelta(minutes=1)
+        self.stores.jobs.claim(job_id, owner="past", now=now(), lease_until=until)
+        self.stores.jobs.complete(
+            job_id,
+            owner="past",
+            now=now(),
+            media=(),
+            load_seconds=load_s,
+            run_seconds=run_s,
+            warmth=Warmth.SWAP,
+        )
+
     def job(self, job_id: str) -> Job:
         job = self.stores.jobs.get(JobId(job_id))
         assert job is not None
@@ -210,7 +228,7 @@ class Workshop:
 
     async def ended(self, *job_ids: str) -> list[Job]:
         """The jobs as soon as all of them have ended, and their thumbnails are made."""
-        running = [dispatcher._runs for dispatcher in self._dispatchers]
+        running = [dispatcher._fleet.runs for dispatcher in self._dispatchers]
         await until(lambda: all(self.status(job_id).ended for job_id in job_ids))
         await until(lambda: not any(job_id in runs for runs in running for job_id in job_ids))
         await until(lambda: not any(dispatcher._desk.background for dispatcher in self._dispatchers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +13,11 @@ from in_process import Workshop, now, small_registry, spec, until
 from PIL import Image
 
 from configs.registry import Registry
-from deployments.errors import LicenceRequired, OutOfMemory
-from deployments.fake import ProcessDied
+from deployments.contract import GenerationRequest, JobEvent
+from deployments.errors import LicenceRequired, OutOfMemory, ProcessDied
 from serve_app import dispatcher as dispatcher_module
+from serve_app import fleet, obstacles
+from serve_app.families import ClusterState, DeploymentState, FamilyClient
 from storage.errors import DatabaseUnavailable, DiskFull
 from storage.jobs import JobId, JobStatus, Phase
 from storage.media import MediaId
@@ -124,8 +127,87 @@ async def test_a_job_whose_worker_dies_three_times_fails_with_the_sentence(works
         job, _ = await workshop.ended(job_id, fine)
     assert job.error is not None
     assert (job.status, job.attempts, job.error.code) == (JobStatus.FAILED, 3, "worker_died")
-    assert job.error.message == "The worker died 3 times while running this job."
+    sentence = "The worker died 3 times while running this job. The last time: killed."
+    assert job.error.message == sentence
     assert workshop.status(fine) is JobStatus.COMPLETED
+
+
+async def test_the_model_that_comes_next_is_announced_once_while_the_other_runs(workshop: Workshop) -> None:
+    announced: list[str] = []
+    workshop.gate.close(after_steps=1)
+    jobs = [workshop.add("paint"), workshop.add("sketch"), workshop.add("sketch", seed=2)]
+    dispatcher = workshop.dispatcher(prefetch=lambda spec: announced.append(spec.name))
+    async with workshop.dispatching(dispatcher):
+        await workshop.reached()
+        await until(lambda: bool(announced))
+        dispatcher.wake()
+        assert workshop.status(jobs[0]) is JobStatus.PROCESSING
+        workshop.gate.open()
+        await workshop.ended(*jobs)
+    assert announced == ["sketch"]
+
+
+class Failing:
+    """Implements Cluster: replicas of FLUX cannot start until they are mended."""
+
+    def __init__(self) -> None:
+        self.failing = True
+
+    async def state(self) -> ClusterState:
+        flux = DeploymentState(cannot_start=self.failing, message="Traceback\nImportError: no such library\n")
+        return ClusterState(deployments={"Flux": flux})
+
+
+class Nobody:
+    """Implements FamilyClient: no replica comes, as at a Serve handle, until there is one."""
+
+    def __init__(self, cluster: Failing, client: FamilyClient) -> None:
+        self._cluster = cluster
+        self._client = client
+
+    async def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
+        if self._cluster.failing:
+            await asyncio.Event().wait()
+        async for event in self._client.generate(requests):
+            yield event
+
+    async def unload(self) -> None: ...
+
+
+async def test_jobs_whose_workers_cannot_start_fail_with_the_reason_and_later_ones_run(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "CLUSTER_TTL_S", 0.0)
+    monkeypatch.setattr(dispatcher_module, "IDLE_LOOK_S", 0.01)
+    monkeypatch.setattr(obstacles, "REST_S", 0.05)
+    cluster = Failing()
+    clients = workshop.clients | {"Flux": Nobody(cluster, workshop.clients["Flux"])}
+    failing, other = workshop.add(), workshop.add("sketch")
+    async with workshop.dispatching(workshop.dispatcher(cluster=cluster, clients=clients)) as dispatcher:
+        job, _ = await workshop.ended(failing, other)
+        cluster.failing = False
+        later = workshop.add()
+        dispatcher.wake()
+        await workshop.ended(later)
+    assert job.error is not None
+    assert (job.status, job.error.code) == (JobStatus.FAILED, "worker_cannot_start")
+    assert job.error.message == "The workers of Flux do not start: ImportError: no such library"
+    assert (workshop.status(other), workshop.status(later)) == (JobStatus.COMPLETED, JobStatus.COMPLETED)
+
+
+async def test_a_job_that_needs_more_gpus_than_there_are_fails_with_the_reason_in_time(
+    workshop: Workshop,
+) -> None:
+    workshop.registry = Registry([spec("huge", "flux", num_gpus=4), spec("sketch", "sd35")])
+    job_id, other = workshop.add("huge"), workshop.add("sketch")
+    async with workshop.dispatching(workshop.dispatcher(no_capacity_s=600)):
+        await workshop.ended(other)
+        assert workshop.status(job_id) is JobStatus.PENDING
+    async with workshop.dispatching(workshop.dispatcher(no_capacity_s=0)):
+        (job,) = await workshop.ended(job_id)
+    assert job.error is not None
+    assert (job.status, job.error.code) == (JobStatus.FAILED, "no_capacity")
+    assert job.error.message == "huge needs 4 GPUs, and there are 1."
 
 
 async def test_a_job_cancelled_while_it_waits_never_runs(workshop: Workshop) -> None:
@@ -234,13 +316,13 @@ async def test_a_cancel_while_the_end_is_recorded_keeps_row_and_files_together(
 async def test_a_cancel_that_comes_before_the_run_begins_is_honoured(workshop: Workshop) -> None:
     job_id = workshop.add()
     dispatcher = workshop.dispatcher()
-    start = dispatcher._start
+    run = dispatcher._run
 
-    def start_and_cancel(job: Any) -> None:
-        start(job)
-        dispatcher.cancel(job.id)
+    def run_and_cancel(jobs: Any) -> None:
+        run(jobs)
+        dispatcher.cancel(jobs[0].id)
 
-    dispatcher._start = start_and_cancel  # type: ignore[method-assign]
+    dispatcher._run = run_and_cancel  # type: ignore[method-assign]
     async with workshop.dispatching(dispatcher):
         (job,) = await workshop.ended(job_id)
     assert job.status is JobStatus.CANCELLED
@@ -472,7 +554,7 @@ async def test_the_overview_tells_what_is_loaded_and_what_runs(workshop: Worksho
     job_id = workshop.add()
     async with workshop.dispatching() as dispatcher:
         await workshop.reached()
-        dispatcher._state_at = -1
+        dispatcher._fleet.read_at = -1
         overview = await dispatcher.overview()
         assert (overview.running, overview.loaded) == ({"Flux": 1}, {"Flux": "paint"})
         assert not await dispatcher.unload("Flux"), "it is busy"

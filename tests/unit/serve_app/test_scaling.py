@@ -96,6 +96,7 @@ class Clock:
 class Context:
     deployment_name: str
     target_num_replicas: int = 0
+    current_num_replicas: int = 0
     total_num_requests: float = 0.0
     capacity_adjusted_max_replicas: int = 64
     aggregated_metrics: Mapping[str, Mapping[Any, float]] | None = None
@@ -103,9 +104,10 @@ class Context:
 
 @dataclass
 class Cluster:
-    """Deployments that do what the policy says."""
+    """Deployments that do what the policy says, if they start."""
 
     policy: SharedGpuPolicy
+    starts: bool = True
     contexts: dict[str, Context] = field(
         default_factory=lambda: {name: Context(name) for name in ("Flux", "SD35")}
     )
@@ -117,6 +119,7 @@ class Cluster:
         assert state == {}
         for name, target in targets.items():
             self.contexts[name].target_num_replicas = target
+            self.contexts[name].current_num_replicas = target if self.starts else 0
         return targets
 
 
@@ -159,6 +162,13 @@ def test_a_replica_that_reports_the_unload_metric_goes_when_it_is_idle(cluster: 
     cluster.tick(Flux=1)
     cluster.contexts["Flux"].aggregated_metrics = {UNLOAD_METRIC: {"replica": 1.0}}
     assert cluster.tick(Flux=1)["Flux"] == 1, "it is busy"
+    assert cluster.tick()["Flux"] == 0
+
+
+def test_a_replica_that_has_not_come_up_is_not_kept_warm(clock: Clock) -> None:
+    cluster = Cluster(SharedGpuPolicy(keep_warm_s=300, gpus=1, clock=clock), starts=False)
+    assert cluster.tick(Flux=1)["Flux"] == 1
+    assert cluster.tick(Flux=1)["Flux"] == 1
     assert cluster.tick()["Flux"] == 0
 
 
