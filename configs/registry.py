@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from configs.env_models import env_entries, env_specs
 from configs.errors import RegistryError
 from configs.hardware import visible_gpus
-from configs.models import LocalSource, ModelSpec, ModelType
+from configs.models import LocalSource, MaxBatch, ModelSpec, ModelType
 from configs.settings import Settings
 
 BUILTIN_FILE = Path(__file__).with_name("models.yaml")
@@ -59,10 +59,15 @@ def load_registry(settings: Settings, environ: Mapping[str, str] | None = None) 
             chosen = read_models(Path(path).expanduser())
     extra = env_specs(env_entries(environ), templates=builtin)
     names = {spec.name for spec in extra}
-    registry = Registry([*extra, *(spec for spec in chosen if spec.name not in names)])
+    specs = [*extra, *(spec for spec in chosen if spec.name not in names)]
+    registry = Registry(specs if settings.batching else map(_unbatched, specs))
     if not registry:
         raise RegistryError(file=str(settings.models), entry="", field="models", problem="no model is listed")
     return registry
+
+
+def _unbatched(spec: ModelSpec) -> ModelSpec:
+    return spec.model_copy(update={"max_batch": MaxBatch(count=1)})
 
 
 def read_models(file: Path) -> list[ModelSpec]:

@@ -10,12 +10,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from configs.errors import SettingsError
 
+PREFIX = "CYBERIMAGE_"
+
 
 class Settings(BaseSettings):
     """Everything that can be set from outside. Field NAME is read from the variable CYBERIMAGE_NAME."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CYBERIMAGE_",
+        env_prefix=PREFIX,
         env_file=".env",
         env_ignore_empty=True,
         extra="ignore",
@@ -31,14 +33,47 @@ class Settings(BaseSettings):
     gpus: int | None = Field(
         default=None, ge=1, description="Default: those present, or one logical GPU on the CPU."
     )
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma-separated.")
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Comma-separated.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Comma-separated. Each sees its own jobs and media; a sole key sees all."
+    )
+    admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Comma-separated. Keys that see everyone's jobs and control the queue."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma-separated public names under which the server is reached; *.name, *. Without API "
+        "keys others are refused, as they are with keys once names are listed.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Comma-separated origins of web pages elsewhere that may use the API."
+    )
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Of one client; more get 429. Admin keys are exempt."
+    )
+    max_pending_per_client: int | None = Field(
+        default=None, ge=1, description="Waiting jobs of one client; more get 429. Admin keys are exempt."
+    )
+    max_outputs_per_day: int | None = Field(
+        default=None,
+        ge=1,
+        description="Pictures and clips that one client may ask for on a day (UTC). Admin keys are exempt.",
+    )
 
     keep_warm_s: float = Field(default=300, ge=0, description="How long an idle model stays loaded.")
     max_overtake_s: float = Field(
         default=60, ge=0, description="How long jobs of a loaded model may overtake an older job."
     )
+    batching: bool = Field(default=True, description="Run waiting jobs that are alike as one call.")
     max_attempts: int = Field(default=3, ge=1, description="Runs of a job whose worker keeps dying.")
+    no_capacity_s: float = Field(
+        default=600, ge=0, description="How long a job waits that needs more GPUs than there are."
+    )
+    preload: bool = Field(
+        default=True, description="Fork model processes from one that has imported torch (Linux)."
+    )
+    stop_within_s: float = Field(
+        default=20, gt=0, description="How long a cancelled run may take before its process is killed."
+    )
     max_pending: int = Field(default=10_000, ge=1, description="Waiting jobs; more get 429.")
     lease_s: float = Field(default=30, gt=1, description="How long a claim holds without being renewed.")
     max_upload_mb: float = Field(default=25, gt=0, description="Largest picture to upload, MB.")
@@ -59,17 +94,44 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("hub_endpoint", "HF_ENDPOINT", "CYBERIMAGE_HUB_ENDPOINT")
     )
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    openai_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("openai_endpoint", "OPENAI_ENDPOINT"),
+        description="Base address of an OpenAI-compatible chat API that enriches prompts.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY")
+    )
+    openai_model: str = Field(default="gpt-4", validation_alias=AliasChoices("openai_model", "OPENAI_MODEL"))
+
+    @field_validator("api_keys", "admin_keys", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(each.rstrip("/").lower() for each in value)
+        for each in origins:
+            scheme, _, rest = each.partition("://")
+            if each != "*" and not (scheme in ("http", "https") and rest and "/" not in rest):
+                raise ValueError(
+                    f"{each!r} is no origin, such as https://studio.example or http://10.0.0.5:8080"
+                )
+        return origins
+
     @field_validator("data_dir", "weights_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value is not None else None
+
+    @property
+    def own_key(self) -> str | None:
+        """A key with which this machine's own programs may ask its server."""
+        return next((key.get_secret_value() for key in (*self.admin_keys, *self.api_keys)), None)
 
     @property
     def resolved_database_url(self) -> str:
@@ -103,10 +165,30 @@ def to_environment(settings: Settings) -> dict[str, str]:
     return variables
 
 
+def variable_names() -> frozenset[str]:
+    """Every variable that is a setting, the Hub's own included."""
+    aliases = {
+        str(alias).upper()
+        for field in Settings.model_fields.values()
+        if isinstance(field.validation_alias, AliasChoices)
+        for alias in field.validation_alias.choices
+    }
+    return frozenset({_variable(name) for name in Settings.model_fields} | aliases)
+
+
+#: Settings that are known elsewhere by another name.
+_OTHER_PREFIXES = {
+    "hf_token": "HF_TOKEN",
+    "hub_offline": "HF_HUB_OFFLINE",
+    "hub_endpoint": "HF_ENDPOINT",
+    "openai_endpoint": "OPENAI_ENDPOINT",
+    "openai_api_key": "OPENAI_API_KEY",
+    "openai_model": "OPENAI_MODEL",
+}
+
+
 def _variable(name: str) -> str:
-    return {"hf_token": "HF_TOKEN", "hub_offline": "HF_HUB_OFFLINE", "hub_endpoint": "HF_ENDPOINT"}.get(
-        name, f"CYBERIMAGE_{name.upper()}"
-    )
+    return _OTHER_PREFIXES.get(name, f"{PREFIX}{name.upper()}")
 
 
 def _as_text(value: Any) -> str:

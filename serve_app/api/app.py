@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from serve_app.api import errors, events, jobs, media, models, queue, server, submit
-from serve_app.api.auth import authenticate
+from serve_app.api import docs, enrich, errors, events, jobs, media, models, pages, queue, server, submit
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.events import EventLog
+from serve_app.api.gate import Gate
+from serve_app.api.headers import SecurityHeaders
+from serve_app.api.openapi import describe
 from serve_app.api.services import Services
 
 #: Largest JSON body, in bytes. Prompts are at most 2000 characters.
@@ -28,7 +31,6 @@ def create_app(services: Services) -> FastAPI:
         title="CyberImage",
         version=version("cyberimage"),
         summary="Text to image, text to video and image to video behind a durable queue.",
-        dependencies=[Depends(authenticate)],
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
@@ -37,17 +39,22 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.events = EventLog(services.news)
+    secured = bool(services.settings.api_keys or services.settings.admin_keys)
+    app.openapi = partial(describe, app, services.registry, secured=secured)  # type: ignore[method-assign]
     errors.install(app)
-    for module in (submit, jobs, media, queue, models, events, server):
+    for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
     app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload})
+    app.add_middleware(Gate, settings=services.settings)
+    app.add_middleware(SecurityHeaders)
     if services.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(services.settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
+            expose_headers=["Retry-After", "Content-Disposition"],
         )
     return app
 

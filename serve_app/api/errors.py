@@ -5,6 +5,11 @@ ApiError
   + NotFound           404
   + Conflict           409
   + Unauthorized       401
+  + Forbidden          403
+  + TooManyRequests    429   says when to come back
+  + ModelServerFailed  502   the language model's server gave no usable answer
+  + NotConfigured      503   the person who runs the server has not set this up
+  + ModelServerSlow    504   the language model's server did not answer in time
 """
 
 from __future__ import annotations
@@ -19,11 +24,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
+from serve_app.api.headers import SECURITY_HEADERS
 from storage import errors as storage_errors
 
 log = logging.getLogger("cyberimage.api")
 
+#: Names longer than this are no slip of the pen.
+LONGEST_NAME = 100
 #: Seconds after which a client may try again when the queue is full.
 RETRY_AFTER_S = 30
 
@@ -53,12 +62,43 @@ class Unauthorized(ApiError):
     """An API key is wanted."""
 
 
+class Forbidden(ApiError):
+    """This caller may not do that."""
+
+
+class TooManyRequests(ApiError):
+    """The client must slow down."""
+
+    def __init__(self, message: str = "", *, code: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class ModelServerFailed(ApiError):
+    """The language model's server gave no usable answer."""
+
+
+class NotConfigured(ApiError):
+    """The person who runs the server has not set this up."""
+
+
+class ModelServerSlow(ApiError):
+    """The language model's server did not answer in time."""
+
+
 STATUS: dict[type[Exception], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    ModelServerFailed: HTTPStatus.BAD_GATEWAY,
+    NotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelServerSlow: HTTPStatus.GATEWAY_TIMEOUT,
     storage_errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    storage_errors.ClientQueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    storage_errors.QuotaUsedUp: HTTPStatus.TOO_MANY_REQUESTS,
     storage_errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     storage_errors.InvalidCursor: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadRejected: HTTPStatus.BAD_REQUEST,
@@ -101,24 +141,43 @@ def install(app: FastAPI) -> None:
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:
+    return reply_to(error)
+
+
+def reply_to(error: Exception) -> JSONResponse:
+    """The reply to an error of the API or of the storage."""
     status = status_of(error)
     code = getattr(error, "code", None) or code_of(status)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
+    headers = {}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Basic realm="CyberImage"'
+        headers["WWW-Authenticate"] = 'Basic realm="CyberImage", charset="UTF-8"'
     return JSONResponse(error_body(str(error), code, getattr(error, "details", None)), status, headers)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = code_of(HTTPStatus(error.status_code))
-    return JSONResponse(error_body(str(error.detail), code), error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return JSONResponse(error_body(str(error.detail), code), error.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be done at this address. Starlette names the methods of one of its routes only."""
+    at_address = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in at_address for method in getattr(route, "methods", None) or ()}
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     message = "The server met an error that it does not know; its log says more."
-    return JSONResponse(error_body(message, "internal_error"), HTTPStatus.INTERNAL_SERVER_ERROR)
+    # This reply is sent from outside of every middleware.
+    return JSONResponse(
+        error_body(message, "internal_error"), HTTPStatus.INTERNAL_SERVER_ERROR, headers=SECURITY_HEADERS
+    )
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -157,5 +216,6 @@ def _sentence(problem: dict[str, Any]) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """An ending for a sentence about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1)
+    # The comparison takes half a second for a name of a megabyte.
+    nearest = difflib.get_close_matches(name, known, n=1) if len(name) < LONGEST_NAME else []
     return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"

@@ -6,15 +6,17 @@ import asyncio
 import itertools
 import json
 import secrets
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
-from serve_app.api.services import Injected
+from serve_app.api.callers import CalledBy
+from serve_app.api.services import Injected, Services
 from serve_app.changes import Broadcaster, Subscription
+from storage.jobs import JobId
 
 router = APIRouter(tags=["Jobs"])
 
@@ -22,6 +24,14 @@ router = APIRouter(tags=["Jobs"])
 KEPT = 1000
 #: Seconds of silence after which a comment keeps the connection open.
 HEARTBEAT_S = 15.0
+
+
+#: Whether a listener may hear of the job with that id.
+Sees = Callable[[str], Awaitable[bool]]
+
+
+async def everything(job_id: str) -> bool:
+    return True
 
 
 class EventLog:
@@ -46,8 +56,11 @@ class EventLog:
         async with self._grown:
             self._grown.notify_all()
 
-    async def stream(self, last_event_id: str | None) -> AsyncIterator[str]:
-        """Events after that one, without end. An id that is not known any more gives `event: resync`."""
+    async def stream(self, last_event_id: str | None, sees: Sees = everything) -> AsyncIterator[str]:
+        """Events of the jobs that `sees` lets pass, after that one, without end.
+
+        An id that is not known any more gives `event: resync`.
+        """
         after = self._number(last_event_id)
         if after is None:
             after = self._newest
@@ -55,6 +68,8 @@ class EventLog:
         while True:
             for number, job_id, status in [kept for kept in self._kept if kept[0] > after]:
                 after = number
+                if not await sees(job_id):
+                    continue
                 data = json.dumps({"id": job_id, "status": status})
                 yield f"id: {self._run}-{number}\nevent: job\ndata: {data}\n\n"
             if not await self._wait(after):
@@ -81,13 +96,34 @@ class EventLog:
         return True
 
 
-@router.get("/api/events", response_class=StreamingResponse)
+@router.get(
+    "/api/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
+)
 def events(
     request: Request,
     services: Injected,
+    caller: CalledBy,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> StreamingResponse:
     """`event: job`, `data: {"id", "status"}`: this job has changed, look again."""
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    stream = request.app.state.events.stream(last_event_id)
+    sees = everything if caller.scope is None else of_client(services, caller.scope)
+    stream = request.app.state.events.stream(last_event_id, sees)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+def of_client(services: Services, client: str) -> Sees:
+    """Lets the client's own jobs pass. Whose a job is never changes, so each is looked up once."""
+    owners: OrderedDict[str, str | None] = OrderedDict()
+
+    async def sees(job_id: str) -> bool:
+        if job_id not in owners:
+            job = await services.blocking(services.jobs.get, JobId(job_id))
+            owners[job_id] = job.client if job else None
+            if len(owners) > KEPT:
+                owners.popitem(last=False)
+        return owners[job_id] == client
+
+    return sees

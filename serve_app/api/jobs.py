@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from serve_app.api import replies
+from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import Conflict, NotFound
-from serve_app.api.schemas import MoveBody
+from serve_app.api.schemas import MoveBody, Name, Text
 from serve_app.api.services import Injected, Services
-from serve_app.api.submit import resubmit
+from serve_app.api.submit import IdempotencyKey, resubmit
 from serve_app.api.views import job_view
 from storage.jobs import Job, JobId, JobStatus
 from storage.media import Media
@@ -25,66 +27,77 @@ Wait = Annotated[
 ]
 
 
-@router.get("/api/status/{job_id}")
-@router.get("/api/jobs/{job_id}")
-async def status(job_id: str, request: Request, services: Injected, wait: Wait = 0) -> dict[str, Any]:
+@router.get("/api/status/{job_id}", responses={200: {"model": replies.JobReply}})
+@router.get("/api/jobs/{job_id}", responses={200: {"model": replies.JobReply}})
+async def status(
+    job_id: Name, request: Request, services: Injected, caller: CalledBy, wait: Wait = 0
+) -> dict[str, Any]:
     """A job with its progress, and its media when it is done."""
     if wait <= 0:
-        return await _view(services, request, await _find(services, job_id))
-    return await _view(services, request, await _changed(services, JobId(job_id), wait))
+        return await _view(services, request, await _find(services, caller, job_id))
+    return await _view(services, request, await _changed(services, caller, job_id, wait))
 
 
-async def _changed(services: Services, job_id: JobId, wait_s: float) -> Job:
+async def _changed(services: Services, caller: Caller, job_id: str, wait_s: float) -> Job:
     """The job as soon as it differs from now, or after `wait_s` seconds. An ended job does not change."""
     deadline = time.monotonic() + wait_s
     with services.news.subscribe() as subscription:
-        before = job = await _find(services, job_id)
+        before = job = await _find(services, caller, job_id)
         while job == before and not job.status.ended and (left := deadline - time.monotonic()) > 0:
             news = await subscription.next(min(left, RECHECK_S))
             if job_id in news or not news:
-                job = await _find(services, job_id)
+                job = await _find(services, caller, job_id)
     return job
 
 
-async def _find(services: Services, job_id: str) -> Job:
+async def _find(services: Services, caller: Caller, job_id: str) -> Job:
+    """The job, if the caller may see it. Raises NotFound."""
     job = await services.blocking(services.jobs.get, JobId(job_id))
-    if job is None:
+    if job is None or caller.scope not in (None, job.client):
         raise NotFound(f"Job not found: {job_id}")
     return job
 
 
 async def _view(services: Services, request: Request, job: Job) -> dict[str, Any]:
     media: tuple[Media, ...] = ()
-    position, eta = None, None
+    position, outlook = None, None
     if job.status is JobStatus.COMPLETED:
         media = await services.blocking(services.media.of_job, job.id)
     elif not job.status.ended:
-        await services.estimates.refresh(services.jobs, services.blocking, services.clock())
+        outlook = await services.outlooks.read(services.dispatcher, services.blocking, job.id)
         if job.status is JobStatus.PENDING:
             position = await services.blocking(services.jobs.queue_position, job)
-        eta = services.estimates.eta_seconds(job, position)
     root = request.scope.get("root_path", "")
-    return job_view(job, media=media, position=position, eta_seconds=eta, root=root)
+    return job_view(job, media=media, position=position, outlook=outlook, root=root)
 
 
-@router.get("/api/jobs")
+@router.get("/api/jobs", responses={200: {"model": replies.Jobs}})
 async def list_jobs(
     request: Request,
     services: Injected,
+    caller: CalledBy,
     status: JobStatus | None = None,
-    model: str | None = None,
-    cursor: str | None = None,
+    model: Text | None = None,
+    cursor: Text | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """Jobs, newest first."""
-    page = await services.blocking(services.jobs.page, limit=limit, cursor=cursor, status=status, model=model)
+    page = await services.blocking(
+        services.jobs.page,
+        limit=limit,
+        cursor=cursor or None,
+        status=status,
+        model=model,
+        client=caller.scope,
+    )
     views = [await _view(services, request, job) for job in page.jobs]
     return {"jobs": views, "next_cursor": page.next_cursor, "has_more": page.next_cursor is not None}
 
 
-@router.post("/api/jobs/{job_id}/cancel")
-async def cancel(job_id: str, services: Injected) -> dict[str, Any]:
+@router.post("/api/jobs/{job_id}/cancel", responses={200: {"model": replies.JobDone}})
+async def cancel(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Cancel a waiting job at once, a running one at its next step."""
+    await _find(services, caller, job_id)
     before = await services.blocking(services.jobs.request_cancel, JobId(job_id), now=services.clock())
     if before is None:
         raise NotFound(f"Job not found: {job_id}")
@@ -97,33 +110,35 @@ async def cancel(job_id: str, services: Injected) -> dict[str, Any]:
     return {"status": "success", "job_id": job_id, "message": "Cancelled"}
 
 
-@router.post("/api/jobs/{job_id}/retry", status_code=202)
-async def retry(job_id: str, request: Request, services: Injected) -> dict[str, Any]:
+@router.post("/api/jobs/{job_id}/retry", status_code=202, responses={202: {"model": replies.Submitted}})
+async def retry(
+    job_id: Name, request: Request, services: Injected, caller: CalledBy, key: IdempotencyKey = None
+) -> dict[str, Any]:
     """A new job with the settings of an ended one."""
-    job = await _find(services, job_id)
+    job = await _find(services, caller, job_id)
     if not job.status.ended:
         raise Conflict(f"The job has not ended: it is {job.status.value}")
-    again = await resubmit(services, request, job)
+    again = await resubmit(services, request, caller, job, key=key)
     return {"job_id": again.id, "status": again.status.value, "message": f"Submitted again as {again.id}"}
 
 
-@router.post("/api/jobs/{job_id}/move")
-async def move(job_id: str, body: MoveBody, services: Injected) -> dict[str, Any]:
+@router.post("/api/jobs/{job_id}/move", responses={200: {"model": replies.JobDone}})
+async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Put a waiting job before another, or last."""
-    await _find(services, job_id)
+    await _find(services, caller, job_id)
     before = JobId(body.before) if body.before is not None else None
     if before is not None:
-        await _find(services, before)
+        await _find(services, caller, before)
     if not await services.blocking(services.jobs.move, JobId(job_id), before=before):
         raise Conflict("Only waiting jobs can be moved, and only before a waiting job")
     services.dispatcher.wake(JobId(job_id), JobStatus.PENDING)
     return {"status": "success", "job_id": job_id, "message": "Moved"}
 
 
-@router.delete("/api/jobs/{job_id}")
-async def delete(job_id: str, services: Injected) -> dict[str, Any]:
+@router.delete("/api/jobs/{job_id}", responses={200: {"model": replies.Done}})
+async def delete(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Delete an ended job with its media."""
-    job = await _find(services, job_id)
+    job = await _find(services, caller, job_id)
     media = await services.blocking(services.jobs.delete, JobId(job_id))
     if media is None:
         raise Conflict(f"The job has not ended: it is {job.status.value}; cancel it first")

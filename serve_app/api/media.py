@@ -11,8 +11,10 @@ from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from zipstream import ZipStream
 
+from serve_app.api import replies
+from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import InvalidRequest, NotFound
-from serve_app.api.schemas import DownloadBody
+from serve_app.api.schemas import DownloadBody, Name, Text
 from serve_app.api.services import Injected, Services
 from serve_app.api.views import gallery_view, media_url
 from storage.media import Media, MediaId, MediaQuery
@@ -24,58 +26,74 @@ router = APIRouter(tags=["Media"])
 IMMUTABLE = "private, max-age=31536000, immutable"
 
 Kind = Literal["image", "video"]
+Responses = dict[int | str, dict[str, Any]]
 
 
-@router.get("/api/image/{media_id}", response_class=FileResponse)
-@router.get("/api/get_image/{media_id}", response_class=FileResponse)
-async def image(media_id: str, request: Request, services: Injected) -> Response:
+def _file_of(*kinds: str, status: int = 200) -> Responses:
+    """The description of a reply that is a file."""
+    return {status: {"description": "The file", "content": {kind: {} for kind in kinds}}}
+
+
+NOT_MODIFIED: Responses = {304: {"description": "The client has it"}}
+PICTURE = _file_of("image/png") | _file_of("image/png", "multipart/byteranges", status=206) | NOT_MODIFIED
+CLIP = _file_of("video/mp4") | _file_of("video/mp4", "multipart/byteranges", status=206) | NOT_MODIFIED
+THUMBNAIL = _file_of("image/webp") | _file_of("image/webp", "multipart/byteranges", status=206) | NOT_MODIFIED
+ZIP = _file_of("application/zip")
+
+
+@router.get("/api/image/{media_id}", response_class=FileResponse, responses=PICTURE)
+@router.get("/api/get_image/{media_id}", response_class=FileResponse, responses=PICTURE)
+async def image(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A picture."""
-    return _file(request, services, await _find(services, media_id, "image"))
+    return _file(request, services, await _find(services, caller, media_id, "image"))
 
 
-@router.get("/api/video/{media_id}", response_class=FileResponse)
-@router.get("/api/get_video/{media_id}", response_class=FileResponse)
-async def video(media_id: str, request: Request, services: Injected) -> Response:
+@router.get("/api/video/{media_id}", response_class=FileResponse, responses=CLIP)
+@router.get("/api/get_video/{media_id}", response_class=FileResponse, responses=CLIP)
+async def video(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A clip, with Range."""
-    return _file(request, services, await _find(services, media_id, "video"))
+    return _file(request, services, await _find(services, caller, media_id, "video"))
 
 
-@router.get("/api/image/{media_id}/thumbnail", response_class=FileResponse)
-@router.get("/api/video/{media_id}/thumbnail", response_class=FileResponse)
-async def thumbnail(media_id: str, request: Request, services: Injected) -> Response:
+@router.get("/api/image/{media_id}/thumbnail", response_class=FileResponse, responses=THUMBNAIL)
+@router.get("/api/video/{media_id}/thumbnail", response_class=FileResponse, responses=THUMBNAIL)
+async def thumbnail(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A small picture; of a clip, its first frame."""
-    media = await _find(services, media_id)
+    media = await _find(services, caller, media_id)
     path = await services.blocking(services.files.thumbnail, media.file_path)
     headers = {"ETag": f'"{media.id}-thumbnail"', "Cache-Control": IMMUTABLE}
     return _unless_cached(request, FileResponse(path, media_type="image/webp", headers=headers))
 
 
 @router.get("/api/image/{media_id}/metadata")
-async def metadata(media_id: str, services: Injected) -> dict[str, Any]:
+async def metadata(media_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """How it was made."""
-    return (await _find(services, media_id)).metadata
+    return (await _find(services, caller, media_id)).metadata
 
 
-@router.delete("/api/image/{media_id}")
-async def delete(media_id: str, services: Injected) -> dict[str, str]:
+@router.delete("/api/image/{media_id}", responses={200: {"model": replies.Done}})
+async def delete(media_id: Name, services: Injected, caller: CalledBy) -> dict[str, str]:
     """Delete a picture or a clip."""
-    media = await services.blocking(services.media.delete, MediaId(media_id))
+    media = await services.blocking(services.media.delete, MediaId(media_id), client=caller.scope)
     if media is None:
         raise NotFound(f"Media not found: {media_id}")
     await services.blocking(services.files.delete, media.file_path)
     return {"status": "success", "message": f"{media.media_type.capitalize()} deleted successfully"}
 
 
-@router.post("/api/upload", status_code=201)
-async def upload(request: Request, services: Injected, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+@router.post("/api/upload", status_code=201, responses={201: {"model": replies.Uploaded}})
+async def upload(
+    request: Request, services: Injected, caller: CalledBy, file: Annotated[UploadFile, File()]
+) -> dict[str, Any]:
     """A source picture for image to video: PNG, JPEG or WebP."""
     data = await file.read()
-    media = await services.blocking(_store_upload, services, data)
+    async with services.decoding:
+        media = await services.blocking(_store_upload, services, data, caller.client)
     root = request.scope.get("root_path", "")
     return {"id": media.id, "width": media.width, "height": media.height, "url": media_url(media, root)}
 
 
-def _store_upload(services: Services, data: bytes) -> Media:
+def _store_upload(services: Services, data: bytes, client: str | None) -> Media:
     settings = services.settings
     max_bytes = int(settings.max_upload_mb * 1e6)
     picture = normalise_upload(data, max_bytes=max_bytes, max_pixels=settings.max_upload_pixels)
@@ -90,27 +108,36 @@ def _store_upload(services: Services, data: bytes) -> Media:
         height=picture.height,
         metadata={"type": "image", "source": "upload"},
     )
-    services.media.add(media)
+    services.media.add(media, client=client)
     return media
 
 
-@router.get("/api/gallery")
+@router.get("/api/gallery", responses={200: {"model": replies.Gallery}})
 async def gallery(
     request: Request,
     services: Injected,
+    caller: CalledBy,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     limit: Annotated[int, Query(ge=1)] = 20,
-    search: Annotated[str, Query(max_length=500)] = "",
-    model: str | None = None,
+    search: Annotated[Text, Query(max_length=500)] = "",
+    model: Text | None = None,
     type: Kind | None = None,
     favorite: bool | None = None,
-    cursor: str | None = None,
+    cursor: Text | None = None,
 ) -> dict[str, Any]:
     """Pictures and clips, newest first. More than 50 at once are not given; `cursor` beats `page`."""
     limit = min(limit, 50)
-    query = MediaQuery(words=tuple(search.split()), model=model or None, media_type=type, favorite=favorite)
+    query = MediaQuery(
+        words=tuple(search.split()),
+        model=model or None,
+        media_type=type,
+        favorite=favorite,
+        client=caller.scope,
+    )
     offset = 0 if cursor else (page - 1) * limit
-    found = await services.blocking(services.media.page, query, limit=limit, cursor=cursor, offset=offset)
+    found = await services.blocking(
+        services.media.page, query, limit=limit, cursor=cursor or None, offset=offset
+    )
     root = request.scope.get("root_path", "")
     return {
         "images": [gallery_view(media, root) for media in found.media],
@@ -122,26 +149,29 @@ async def gallery(
     }
 
 
-@router.post("/api/favorite/{media_id}")
-async def add_favorite(media_id: str, services: Injected) -> dict[str, Any]:
-    return await _set_favorite(services, media_id, True)
+@router.post("/api/favorite/{media_id}", responses={200: {"model": replies.Favorite}})
+async def add_favorite(media_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
+    return await _set_favorite(services, caller, media_id, True)
 
 
-@router.delete("/api/favorite/{media_id}")
-async def remove_favorite(media_id: str, services: Injected) -> dict[str, Any]:
-    return await _set_favorite(services, media_id, False)
+@router.delete("/api/favorite/{media_id}", responses={200: {"model": replies.Favorite}})
+async def remove_favorite(media_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
+    return await _set_favorite(services, caller, media_id, False)
 
 
-async def _set_favorite(services: Services, media_id: str, favorite: bool) -> dict[str, Any]:
-    if not await services.blocking(services.media.set_favorite, MediaId(media_id), favorite):
+async def _set_favorite(services: Services, caller: Caller, media_id: str, favorite: bool) -> dict[str, Any]:
+    found = await services.blocking(
+        services.media.set_favorite, MediaId(media_id), favorite, client=caller.scope
+    )
+    if not found:
         raise NotFound(f"Media not found: {media_id}")
     return {"status": "success", "id": media_id, "favorite": favorite}
 
 
-@router.post("/api/batch_download", response_class=StreamingResponse)
-async def batch_download(body: DownloadBody, services: Injected) -> Response:
+@router.post("/api/batch_download", response_class=StreamingResponse, responses=ZIP)
+async def batch_download(body: DownloadBody, services: Injected, caller: CalledBy) -> Response:
     """A zip of pictures and clips, streamed."""
-    media = [await _find(services, media_id) for media_id in dict.fromkeys(body.ids)]
+    media = [await _find(services, caller, media_id) for media_id in dict.fromkeys(body.ids)]
     paths = await services.blocking(lambda: [_existing(services, item) for item in media])
     headers = {"Content-Disposition": 'attachment; filename="cyberimage.zip"'}
     return StreamingResponse(_zip(paths), media_type="application/zip", headers=headers)
@@ -154,8 +184,9 @@ def _zip(paths: list[Path]) -> Iterator[bytes]:
     yield from archive
 
 
-async def _find(services: Services, media_id: str, kind: Kind | None = None) -> Media:
-    media = await services.blocking(services.media.get, MediaId(media_id))
+async def _find(services: Services, caller: Caller, media_id: str, kind: Kind | None = None) -> Media:
+    """The medium, if the caller may see it. Raises NotFound, and InvalidRequest for the other kind."""
+    media = await services.blocking(services.media.get, MediaId(media_id), client=caller.scope)
     if media is None:
         raise NotFound(f"{(kind or 'media').capitalize()} not found: {media_id}")
     if kind is not None and media.media_type != kind:
@@ -167,7 +198,10 @@ def _file(request: Request, services: Services, media: Media) -> Response:
     path = _existing(services, media)
     kind = "image/png" if media.media_type == "image" else "video/mp4"
     headers = {"ETag": f'"{media.id}"', "Cache-Control": IMMUTABLE}
-    return _unless_cached(request, FileResponse(path, media_type=kind, headers=headers))
+    file = FileResponse(
+        path, media_type=kind, headers=headers, filename=path.name, content_disposition_type="inline"
+    )
+    return _unless_cached(request, file)
 
 
 def _existing(services: Services, media: Media) -> Path:

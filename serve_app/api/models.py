@@ -10,13 +10,16 @@ from fastapi import APIRouter
 from configs.models import MODEL_TYPES, FloatRange, GgufSource, IntRange, ModelSpec
 from deployments import FAMILIES
 from deployments.weights import DownloadSettings, status
+from serve_app.api import replies
+from serve_app.api.callers import CalledBy
 from serve_app.api.errors import Conflict, NotFound
+from serve_app.api.schemas import Name
 from serve_app.api.services import Injected
 
 router = APIRouter(prefix="/api/models", tags=["Models"])
 
 
-@router.get("")
+@router.get("", responses={200: {"model": replies.Models}})
 async def models(services: Injected) -> dict[str, Any]:
     """Every model with its limits, and whether it is loaded and can be used."""
     overview = await services.dispatcher.overview()
@@ -31,9 +34,10 @@ async def models(services: Injected) -> dict[str, Any]:
     return {"default": defaults.get("image", next(iter(registry))), "defaults": defaults, "models": views}
 
 
-@router.post("/{name}/unload")
-async def unload(name: str, services: Injected) -> dict[str, Any]:
+@router.post("/{name}/unload", responses={200: {"model": replies.Done}})
+async def unload(name: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Stop the model's idle replicas: no process, no GPU memory."""
+    caller.must_be_admin()
     if name not in services.registry:
         raise NotFound(f"Model not found: {name}. Available models: {', '.join(services.registry)}")
     deployment = FAMILIES[services.registry[name].family].deployment

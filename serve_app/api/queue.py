@@ -7,28 +7,37 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from serve_app.api import replies
+from serve_app.api.callers import CalledBy, Caller
+from serve_app.api.outlook import Outlook
 from serve_app.api.services import Injected, Services
-from serve_app.dispatcher import Overview
+from serve_app.api.views import reason_view
+from serve_app.arbiter import Waiting
+from serve_app.fleet import Overview
 from serve_app.job_run import worker_died
 from storage.jobs import JobStatus, ModelHistory
+
+#: Waiting jobs in the detailed view.
+MOST_WAITING = 100
 
 router = APIRouter(prefix="/api", tags=["Queue"])
 
 
-@router.get("/queue")
-async def queue(services: Injected, detailed: bool = False) -> dict[str, Any]:
+@router.get("/queue", responses={200: {"model": replies.Queue}})
+async def queue(services: Injected, caller: CalledBy, detailed: bool = False) -> dict[str, Any]:
     """How many jobs are in which state; with `detailed`, the last day, models, deployments and GPUs."""
-    counts = await services.blocking(services.jobs.counts)
+    counts = await services.blocking(services.jobs.counts, client=caller.scope)
+    everyones = counts if caller.scope is None else await services.blocking(services.jobs.counts)
     view = _counts(counts) | {
-        "queue_size": counts[JobStatus.PENDING],
+        "queue_size": everyones[JobStatus.PENDING],
         "paused": await services.blocking(lambda: services.jobs.paused),
     }
-    return view | await _details(services, counts) if detailed else view
+    return view | await _details(services, caller, counts) if detailed else view
 
 
-async def _details(services: Services, counts: dict[JobStatus, int]) -> dict[str, Any]:
+async def _details(services: Services, caller: Caller, counts: dict[JobStatus, int]) -> dict[str, Any]:
     since = services.clock() - timedelta(hours=24)
-    recent = await services.blocking(services.jobs.counts, since=since)
+    recent = await services.blocking(services.jobs.counts, since=since, client=caller.scope)
     history = await services.blocking(services.jobs.history, since=since)
     runs = [h.average_run_seconds for h in history.values() if h.average_run_seconds is not None]
     tried = counts[JobStatus.COMPLETED] + counts[JobStatus.FAILED]
@@ -37,7 +46,31 @@ async def _details(services: Services, counts: dict[JobStatus, int]) -> dict[str
         "avg_processing_time_seconds": round(sum(runs) / len(runs), 3) if runs else 0.0,
         "models": {name: _counts(h.counts) | _times(h) for name, h in history.items()},
         "failure_rate": round(100 * counts[JobStatus.FAILED] / tried, 2) if tried else 0.0,
+        "waiting": waiting_view(await services.outlooks.read(services.dispatcher, services.blocking), caller),
         **deployments_view(await services.dispatcher.overview()),
+    }
+
+
+def waiting_view(outlook: Outlook, caller: Caller) -> list[dict[str, Any]]:
+    """The first waiting jobs that the caller may see, with the reasons why they wait."""
+    present = outlook.present
+    if present is None:
+        return []
+    return [
+        _waiting(job, place, outlook)
+        for place, job in enumerate(present.line[:MOST_WAITING], start=1)
+        if caller.scope in (None, present.clients[job.id])
+    ]
+
+
+def _waiting(job: Waiting, place: int, outlook: Outlook) -> dict[str, Any]:
+    expected = outlook.expected(job.id, place)
+    return {
+        "id": job.id,
+        "model_id": job.model,
+        "position": place,
+        **reason_view(outlook.reasons[job.id], expected),
+        "eta_seconds": expected and round(expected.end_s, 1),
     }
 
 
@@ -78,31 +111,35 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-@router.post("/queue/pause")
-async def pause(services: Injected) -> dict[str, Any]:
+@router.post("/queue/pause", responses={200: {"model": replies.Paused}})
+async def pause(services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Start no further jobs until resumed. Running ones go on."""
+    caller.must_be_admin()
     await services.blocking(services.jobs.set_paused, True)
     return {"status": "success", "paused": True, "message": "The queue is paused; running jobs go on"}
 
 
-@router.post("/queue/resume")
-async def resume(services: Injected) -> dict[str, Any]:
+@router.post("/queue/resume", responses={200: {"model": replies.Paused}})
+async def resume(services: Injected, caller: CalledBy) -> dict[str, Any]:
+    """Start waiting jobs again."""
+    caller.must_be_admin()
     await services.blocking(services.jobs.set_paused, False)
     services.dispatcher.nudge()
     return {"status": "success", "paused": False, "message": "The queue runs"}
 
 
-@router.post("/queue/clear")
-async def clear(services: Injected) -> dict[str, Any]:
-    """Cancel every waiting job."""
-    count = await services.blocking(services.jobs.clear, now=services.clock())
+@router.post("/queue/clear", responses={200: {"model": replies.Cleared}})
+async def clear(services: Injected, caller: CalledBy) -> dict[str, Any]:
+    """Cancel every waiting job that the caller may see."""
+    count = await services.blocking(services.jobs.clear, now=services.clock(), client=caller.scope)
     services.dispatcher.nudge()
     return {"status": "success", "cleared": count, "message": f"Cancelled {count} waiting job(s)"}
 
 
-@router.post("/reset_queue")
-async def reset_queue(services: Injected) -> dict[str, Any]:
+@router.post("/reset_queue", responses={200: {"model": replies.Reset}})
+async def reset_queue(services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Queue again the jobs whose worker is gone; never a live one."""
+    caller.must_be_admin()
     attempts = services.settings.max_attempts
     taken_back = await services.blocking(
         services.jobs.recover,

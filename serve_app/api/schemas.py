@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from serve_app.api.errors import did_you_mean
+from serve_app.api.errors import LONGEST_NAME, did_you_mean
 
 #: Seeds are kept small enough for JSON readers that hold numbers as doubles.
 MAX_SEED = 2**53 - 16
@@ -31,10 +31,14 @@ def _text(value: Any) -> Any:
     return value
 
 
-Integer = Annotated[int, BeforeValidator(_number)]
-Number = Annotated[float, BeforeValidator(_number)]
+NUMBER = BeforeValidator(_number)
+Integer = Annotated[int, NUMBER]
+Number = Annotated[float, NUMBER]
 Text = Annotated[str, BeforeValidator(_text)]
-Seed = Annotated[Integer, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one.")]
+#: Of a model, a job, a picture.
+Name = Annotated[str, Field(max_length=200), BeforeValidator(_text)]
+# Limits stand before the validator, or the description of the API would lack them.
+Seed = Annotated[int, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one."), NUMBER]
 
 #: Keys that earlier clients send inside `settings` and that the route decides itself.
 _OVERRIDDEN = ("type", "source_image_id")
@@ -59,7 +63,9 @@ class _Settings(BaseModel):
         for key in value.keys() - cls.model_fields.keys():
             hint = did_you_mean(str(key), cls.model_fields)
             raise PydanticCustomError(
-                "unknown_setting", "Unknown setting {key}: {hint}", {"key": repr(key), "hint": hint}
+                "unknown_setting",
+                "Unknown setting {key}: {hint}",
+                {"key": repr(key[:LONGEST_NAME]), "hint": hint},
             )
         return value
 
@@ -67,7 +73,7 @@ class _Settings(BaseModel):
 class ImageSettings(_Settings):
     """Settings of a text-to-image job; what is absent is the model's default."""
 
-    num_images: Annotated[Integer, Field(ge=1, le=8)] | None = None
+    num_images: Annotated[int, Field(ge=1, le=8), NUMBER] | None = None
     max_sequence_length: Integer | None = None
 
 
@@ -82,7 +88,7 @@ class GenerateBody(BaseModel):
     """POST /api/generate."""
 
     model_config = ConfigDict(protected_namespaces=())
-    model_id: Text = Field(examples=["demo-flux"])
+    model_id: Name = Field(examples=["demo-flux"])
     prompt: Text = Field(examples=["a large red circle on a blue background"])
     negative_prompt: Text | None = None
     settings: ImageSettings = Field(default_factory=ImageSettings)
@@ -92,7 +98,7 @@ class GenerateT2VBody(BaseModel):
     """POST /api/generate_t2v."""
 
     model_config = ConfigDict(protected_namespaces=())
-    model_id: Text = Field(examples=["demo-wan-t2v"])
+    model_id: Name = Field(examples=["demo-wan-t2v"])
     prompt: Text = Field(examples=["a red circle moving to the right"])
     negative_prompt: Text | None = None
     settings: VideoSettings = Field(default_factory=VideoSettings)
@@ -101,8 +107,8 @@ class GenerateT2VBody(BaseModel):
 class GenerateVideoBody(BaseModel):
     """POST /api/generate_video."""
 
-    source_image_id: Text
-    video_model_id: Text = Field(examples=["demo-wan-i2v"])
+    source_image_id: Name
+    video_model_id: Name = Field(examples=["demo-wan-i2v"])
     video_prompt: Text
     negative_prompt: Text | None = None
     settings: VideoSettings = Field(default_factory=VideoSettings)
@@ -111,10 +117,10 @@ class GenerateVideoBody(BaseModel):
 class MoveBody(BaseModel):
     """POST /api/jobs/{id}/move."""
 
-    before: Text | None = Field(description="The waiting job to run after this one; null for last.")
+    before: Name | None = Field(description="The waiting job to run after this one; null for last.")
 
 
 class DownloadBody(BaseModel):
     """POST /api/batch_download."""
 
-    ids: Annotated[list[Text], Field(min_length=1, max_length=1000)]
+    ids: Annotated[list[Name], Field(min_length=1, max_length=1000)]

@@ -1,41 +1,25 @@
-"""Routes about the server itself: health, metrics, and the docs."""
+"""Routes about the server itself: health and metrics."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from configs.registry import Registry
+from serve_app.api import replies
 from serve_app.api.services import Injected
-from serve_app.dispatcher import Overview
+from serve_app.fleet import Overview
 from storage.errors import StorageError
 from storage.jobs import JobStatus
 
 router = APIRouter(tags=["Server"])
 
 
-@router.get("/", include_in_schema=False)
-def root(request: Request) -> RedirectResponse:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
-
-
-# FastAPI's own routes for these two would be open to everyone, whatever the API keys.
-@router.get("/docs", include_in_schema=False)
-def docs(request: Request) -> HTMLResponse:
-    openapi_url = f"{request.scope.get('root_path', '')}/openapi.json"
-    return get_swagger_ui_html(openapi_url=openapi_url, title=request.app.title)
-
-
-@router.get("/openapi.json", include_in_schema=False)
-def openapi(request: Request) -> JSONResponse:
-    return JSONResponse(request.app.openapi())
-
-
-@router.get("/health")
+@router.get("/health", responses={200: {"model": replies.Health}, 503: {"model": replies.Health}})
 async def health(services: Injected) -> Response:
     """200 when jobs can be taken and run, else 503."""
     view: dict[str, Any] = {
@@ -58,18 +42,28 @@ async def health(services: Injected) -> Response:
 async def metrics(services: Injected) -> Response:
     """Figures for Prometheus."""
     counts = await services.blocking(services.jobs.counts)
+    waiting = await services.blocking(services.jobs.waiting_counts)
     overview = await services.dispatcher.overview()
-    return Response(_exposition(counts, overview), media_type="text/plain; version=0.0.4; charset=utf-8")
+    registry = _gauges(counts, overview)
+    _waiting_gauge(registry, waiting, services.registry)
+    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _exposition(counts: dict[JobStatus, int], overview: Overview | None) -> bytes:
+def _gauges(counts: dict[JobStatus, int], overview: Overview | None) -> CollectorRegistry:
     registry = CollectorRegistry()
     jobs = Gauge("cyberimage_jobs", "Jobs in the database.", ["status"], registry=registry)
     for status, count in counts.items():
         jobs.labels(status.value).set(count)
     if overview is not None:
         _deployment_gauges(registry, overview)
-    return generate_latest(registry)
+    return registry
+
+
+def _waiting_gauge(registry: CollectorRegistry, numbers: dict[str, int], models: Registry) -> None:
+    tags = ["model", "family"]
+    gauge = Gauge("cyberimage_waiting_jobs", "Jobs that wait.", tags, registry=registry)
+    for name, spec in models.items():
+        gauge.labels(name, spec.family).set(numbers.get(name, 0))
 
 
 def _deployment_gauges(registry: CollectorRegistry, overview: Overview) -> None:

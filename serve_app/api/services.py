@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,13 +13,16 @@ from fastapi import Depends, Request
 from configs.registry import Registry
 from configs.settings import Settings
 from deployments.weights import DownloadSettings
-from serve_app.api.estimates import Estimates
+from serve_app.api.outlook import Outlooks
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
-from serve_app.dispatcher import Overview
+from serve_app.fleet import Overview
+from serve_app.forecast import Present
 from storage import MediaIndex
 from storage.files import MediaFiles
 from storage.jobs import JobId, JobStatus, JobStore
+
+UPLOADS_AT_ONCE = 2
 
 
 class DispatcherClient(Protocol):
@@ -42,6 +46,10 @@ class DispatcherClient(Protocol):
         """None while the dispatcher does not answer."""
         ...
 
+    async def present(self) -> Present | None:
+        """The queue as it is now. None while the dispatcher does not answer."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
@@ -58,7 +66,9 @@ class Services:
     device: str
     clock: Callable[[], datetime]
     blocking: Blocking = field(default_factory=Blocking)
-    estimates: Estimates = field(default_factory=Estimates)
+    #: A picture of 50 megapixels takes seconds and 700 MB to decode; reads must not wait for such threads.
+    decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
+    outlooks: Outlooks = field(default_factory=Outlooks)
 
 
 async def _services(request: Request) -> Services:

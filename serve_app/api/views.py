@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_app.api.estimates import fraction_done
+from serve_app.api.outlook import Outlook
+from serve_app.forecast import Expected
+from serve_app.reasons import Reason
 from storage.jobs import Job, JobStatus, Phase
 from storage.media import Media
 
@@ -16,9 +18,11 @@ def timestamp(moment: datetime | None) -> str | None:
 
 
 def job_view(
-    job: Job, *, media: tuple[Media, ...], position: int | None, eta_seconds: float | None, root: str
+    job: Job, *, media: tuple[Media, ...], position: int | None, outlook: Outlook | None, root: str
 ) -> dict[str, Any]:
     """The body of GET /api/status/{id}. `root` is the path under which the API is mounted."""
+    expected = None if outlook is None else outlook.of(job, position)
+    reason = outlook.reasons.get(job.id) if outlook and job.status is JobStatus.PENDING else None
     return {
         "id": job.id,
         "status": job.status.value,
@@ -30,15 +34,30 @@ def job_view(
         "created_at": timestamp(job.created_at),
         "started_at": timestamp(job.started_at),
         "completed_at": timestamp(job.completed_at),
-        "message": _message(job, position),
+        "message": _message(job, position, reason),
         "error": _error(job),
         "queue_position": position,
-        "eta_seconds": eta_seconds,
+        "eta_seconds": expected and round(expected.end_s, 1),
+        "waiting": reason and reason_view(reason, expected),
         "attempts": job.attempts,
         "priority": job.priority,
+        "load_seconds": job.load_seconds,
+        "run_seconds": job.run_seconds,
+        "warmth": job.warmth,
+        "batch_size": job.batch_size,
         "progress": _progress(job),
         "image_ids": [item.id for item in media],
         "images": [media_view(item, root) for item in media],
+    }
+
+
+def reason_view(reason: Reason, expected: Expected | None) -> dict[str, Any]:
+    """Why a job waits, and for how long."""
+    return {
+        "reason": reason.why.value,
+        "message": reason.message,
+        "leaving": reason.leaving,
+        "eta_start_seconds": expected and round(expected.start_s, 1),
     }
 
 
@@ -78,9 +97,11 @@ def media_url(media: Media, root: str) -> str:
     return f"{root}/api/{media.media_type}/{media.id}"
 
 
-def _message(job: Job, position: int | None) -> str:
+def _message(job: Job, position: int | None, reason: Reason | None) -> str:
     match job.status:
         case JobStatus.PENDING:
+            if reason is not None:
+                return reason.message
             return f"Waiting at position {position}" if position else "Waiting"
         case JobStatus.PROCESSING:
             return (
@@ -117,3 +138,13 @@ def _progress(job: Job) -> dict[str, Any]:
         "percent": round(100 * fraction_done(job), 1),
         "preview_url": None,
     }
+
+
+def fraction_done(job: Job) -> float:
+    """Share of the job's steps that are done, 0 to 1."""
+    if job.status is JobStatus.COMPLETED:
+        return 1.0
+    progress = job.progress
+    if progress is None or not progress.step or not progress.total_steps:
+        return 0.0
+    return progress.step / progress.total_steps

@@ -16,6 +16,8 @@ from serve_app.cli.errors import CommandError
 
 COLUMN_GAP = 2
 LEAST_WIDTH = 12
+#: Invisible, and part of emoji and of Persian and Indic words.
+JOINERS = "\u200c\u200d"
 
 
 def print_json(value: object, console: Console) -> None:
@@ -84,4 +86,6 @@ def local_time(timestamp: str) -> str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Without line breaks, and without characters that would command the terminal or turn its text around."""
+    spaced = " ".join(text.split())
+    return "".join(each for each in spaced if each.isprintable() or each in JOINERS)

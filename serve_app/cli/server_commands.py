@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.settings import Settings
+from configs.variables import given, misspelt
 from serve_app.cli.errors import CommandError
 from serve_app.cli.options import DataDir, Models
 from serve_app.cli.render import print_error
@@ -24,6 +25,10 @@ DEMO_NOTE = (
     "`cyberimage up --models full` on a machine with a GPU (`cyberimage doctor` says which fit)"
 )
 OPEN_NOTE = "no API key is set: whoever can reach this machine can use the server (CYBERIMAGE_API_KEYS)"
+DASHBOARD_NOTE = (
+    "the Ray dashboard can be reached from other machines (CYBERIMAGE_DASHBOARD_HOST): whoever has its token "
+    "can run any code here"
+)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -105,9 +110,8 @@ def _refuse_a_second(running: ServerInfo | None) -> None:
 def _make_example(info: ServerInfo, settings: Settings, around: Surroundings) -> None:
     """The server goes on without its first picture."""
     around.err.print("making a first picture ...")
-    key = next((key.get_secret_value() for key in settings.api_keys), None)
     try:
-        first_picture(around, info.url, key, Path(info.data_dir))
+        first_picture(around, info.url, settings.own_key, Path(info.data_dir))
     except CommandError as error:
         print_error(error, around.err)
 
@@ -116,8 +120,16 @@ def _announce(info: ServerInfo, settings: Settings, around: Surroundings, *, dem
     around.out.print("\n".join(_lines(info)))
     if demo:
         around.out.print(f"note       {DEMO_NOTE}")
-    if settings.host not in LOOPBACK and not settings.api_keys:
-        around.out.print(f"warning    {OPEN_NOTE}", style="yellow")
+    for warning in _warnings(settings):
+        around.out.print(f"warning    {warning}", style="yellow")
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    if settings.host not in LOOPBACK and settings.own_key is None:
+        yield OPEN_NOTE
+    if settings.dashboard_host not in LOOPBACK:
+        yield DASHBOARD_NOTE
+    yield from misspelt(given())
 
 
 def _lines(info: ServerInfo) -> Iterator[str]:

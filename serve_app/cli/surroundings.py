@@ -120,7 +120,7 @@ class Surroundings:
             settings = self.load_settings()
             running = self.server().find(settings)
             address = running.url if running else DEFAULT_URL
-            api_key = api_key or next((key.get_secret_value() for key in settings.api_keys), None)
+            api_key = api_key or settings.own_key
         try:
             return Client(address, api_key=api_key, transport=self.transport)
         except httpx.InvalidURL as error:

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from configs.models import FloatRange, IntRange
+from configs.models import FloatRange, IntRange, MaxBatch
 
 FRAMES = IntRange(min=5, max=161, default=81, multiple=4, offset=1)
 WIDTH = IntRange(min=256, max=2048, default=1024, multiple=16)
@@ -81,3 +81,10 @@ def test_a_range_that_contradicts_itself_is_refused(values: dict[str, Any]) -> N
 def test_a_real_range_that_contradicts_itself_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         FloatRange(**values)
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [((64, 64), 8), ((128, 128), 4), ((256, 256), 1), ((512, 512), 1), ((64, 64, 9), 1)]
+)
+def test_a_batch_is_limited_in_number_and_in_pixels(size: tuple[int, ...], count: int) -> None:
+    assert MaxBatch(count=8, pixels=4 * 128 * 128).of(*size) == count

@@ -89,6 +89,11 @@ def test_demo_and_full_choose_whatever_the_machine_has() -> None:
     assert {spec.demo for spec in load("full").values()} == {False}
 
 
+def test_every_batch_is_one_when_batching_is_off() -> None:
+    settings = Settings(_env_file=None, models="full", batching=False)
+    assert {spec.batch_size(64, 64) for spec in load_registry(settings, {}).values()} == {1}
+
+
 def test_a_models_file_of_ones_own_is_read(own: Any) -> None:
     registry = load(str(own()))
     assert list(registry) == ["mine"]

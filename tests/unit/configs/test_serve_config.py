@@ -14,7 +14,7 @@ import serve_app
 from configs.registry import BUILTIN_FILE, Registry, read_models
 from configs.settings import Settings
 from deployments import FAMILIES
-from serve_app.dispatcher import gpu_shares
+from serve_app.fleet import gpu_shares
 
 FILE = Path(serve_app.__path__[0]).parent / "serve_config.yaml"
 

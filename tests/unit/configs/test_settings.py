@@ -104,6 +104,8 @@ changes = st.fixed_dictionaries(
         "hf_token": texts,
         "hub_offline": st.booleans(),
         "hub_endpoint": texts,
+        "openai_endpoint": texts,
+        "openai_api_key": texts,
         "dashboard_port": st.integers(1, 65535),
     },
 )

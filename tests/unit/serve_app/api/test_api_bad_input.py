@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -220,14 +221,74 @@ async def test_a_body_that_is_no_request_is_told_why(
     assert refusal(reply, 400) == message
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"\xff\xfe\x00", b"[" * 100_000, b'{"width": ' + b"9" * 5000 + b"}"],
-    ids=["bytes", "deep", "digits"],
-)
-async def test_a_body_that_no_parser_likes_is_refused(client: httpx.AsyncClient, content: bytes) -> None:
+def nested(depth: int) -> bytes:
+    return b'{"model_id": "paint", "prompt": "x", "settings": ' + b'{"a":' * depth + b"1" + b"}" * (depth + 1)
+
+
+HOSTILE = {
+    "bytes": b"\xff\xfe\x00",
+    "deep lists": b"[" * 100_000,
+    "deep settings": nested(100_000),
+    "settings as deep as Python reads": nested(900),
+    "digits": b'{"width": ' + b"9" * 5000 + b"}",
+    "a large exponent": b'{"model_id": "paint", "prompt": "x", "settings": {"width": 1e999}}',
+    "a large integer": b'{"model_id": "paint", "prompt": "x", "settings": {"width": %s}}' % (b"9" * 4000),
+    "a large fraction": b'{"model_id": "paint", "prompt": "x", "settings": {"seed": 1e308}}',
+    "a large name": b'{"model_id": "paint", "prompt": "x", "settings": {"%s": 1}}' % (b"x" * 900_000),
+    "a large model": b'{"model_id": "%s", "prompt": "x"}' % (b"x" * 900_000),
+    "many names": b'{"model_id": "paint", "prompt": "x", "settings": {%s}}'
+    % b",".join(b'"k%d": 1' % number for number in range(60_000)),
+    "many items": b'{"model_id": [%s], "prompt": "x"}' % (b"1," * 400_000 + b"1"),
+    "half a surrogate pair": b'{"model_id": "paint", "prompt": "\\ud83d"}',
+    "a name twice": b'{"model_id": "paint", "prompt": "x", "prompt": 7}',
+    "a byte order mark": "\ufeff".encode() + b"{",
+    "utf-16": '{"model_id": "paint"}'.encode("utf-16"),
+    "utf-7": b"+AHs-",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_body_that_no_parser_likes_is_refused_at_once(
+    client: httpx.AsyncClient, content: bytes
+) -> None:
     headers = {"Content-Type": "application/json"}
-    refusal(await client.post("/api/generate", content=content, headers=headers), 400)
+    begin = time.process_time()
+    reply = await client.post("/api/generate", content=content, headers=headers)
+    assert len(refusal(reply, 400)) < 5000
+    assert time.process_time() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-7",
+        "multipart/form-data",
+        "\x00",
+    ],
+)
+async def test_a_body_of_another_type_is_read_as_json_or_refused(
+    client: httpx.AsyncClient, kind: str
+) -> None:
+    reply = await client.post("/api/generate", content=b"<x>", headers={"Content-Type": kind})
+    refusal(reply, 400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/status/%00", "/api/jobs?model=%00", "/api/gallery?search=a%00b", "/api/image/%00/metadata"),
+        *("/api/jobs?cursor=%00", "/api/gallery?cursor=%ff%fe", "/api/jobs?limit=1e9", "/api/jobs?limit=NaN"),
+        *(
+            "/api/gallery?page=99999999999999999999",
+            "/api/status/x?wait=Infinity",
+            "/api/jobs?status=%ED%A0%80",
+        ),
+    ],
+)
+async def test_an_address_with_hostile_characters_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code in (400, 404)
 
 
 async def test_a_prompt_may_have_as_many_characters_as_the_model_reads(client: httpx.AsyncClient) -> None:

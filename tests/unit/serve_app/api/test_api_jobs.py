@@ -24,15 +24,20 @@ def end(workshop: Workshop, job_id: JobId) -> None:
     jobs.fail(job_id, owner="x", now=now(), error=JobError(code="c", message="m"))
 
 
-async def test_a_waiting_job_tells_its_position(idle: httpx.AsyncClient, workshop: Workshop) -> None:
-    workshop.add()
+async def test_a_waiting_job_tells_its_position_and_why_it_waits(
+    idle: httpx.AsyncClient, workshop: Workshop
+) -> None:
+    workshop.add("sketch")
     second = workshop.add()
     view = (await idle.get(f"/api/status/{second}")).json()
-    assert (view["status"], view["queue_position"], view["message"]) == (
-        "pending",
-        2,
-        "Waiting at position 2",
-    )
+    message = "Waiting for sketch to finish"
+    assert (view["status"], view["queue_position"], view["message"]) == ("pending", 2, message)
+    assert view["waiting"] == {
+        "reason": "gpu_busy",
+        "message": message,
+        "leaving": "sketch",
+        "eta_start_seconds": None,
+    }
     assert (view["started_at"], view["completed_at"], view["images"], view["attempts"]) == (None, None, [], 0)
     assert view["created_at"].endswith("Z")
     assert view == (await idle.get(f"/api/jobs/{second}")).json()
@@ -73,16 +78,27 @@ async def test_a_failed_job_tells_why_and_what_to_do(client: httpx.AsyncClient, 
     assert view["error"] == {"code": "out_of_memory", "message": "too big", "hint": "make it smaller"}
 
 
-async def test_an_estimate_is_made_from_earlier_jobs_of_the_model(
-    client: httpx.AsyncClient, workshop: Workshop
-) -> None:
-    job_id = workshop.add()
-    await client.post("/api/queue/resume")
-    await workshop.ended(job_id)
-    await client.post("/api/queue/pause")
-    waiting = workshop.add()
-    view = (await client.get(f"/api/status/{waiting}")).json()
-    assert view["eta_seconds"] == pytest.approx(0, abs=1)
+async def test_an_estimate_is_made_from_earlier_jobs_of_the_model(workshop: Workshop) -> None:
+    workshop.record("paint", run_s=20.0, load_s=30.0)
+    workshop.record("sketch", run_s=100.0, load_s=30.0)
+    workshop.gate.close()
+    async with workshop.serving() as client:
+        running = workshop.add("paint")
+        await client.post("/api/queue/resume")
+        await workshop.reached()
+        waiting = workshop.add("sketch")
+        view = (await client.get(f"/api/status/{running}")).json()
+        assert view["eta_seconds"] == pytest.approx(20, abs=2)
+        view = (await client.get(f"/api/status/{waiting}")).json()
+    assert view["eta_seconds"] == pytest.approx(20 + 30 + 100, abs=2)
+    assert view["waiting"]["eta_start_seconds"] == pytest.approx(20, abs=2)
+    assert (view["waiting"]["reason"], view["waiting"]["leaving"]) == ("gpu_busy", "paint")
+    assert view["message"].startswith("Waiting for paint to finish (about ")
+
+
+async def test_nothing_is_foretold_without_earlier_jobs(idle: httpx.AsyncClient, workshop: Workshop) -> None:
+    view = (await idle.get(f"/api/status/{workshop.add()}")).json()
+    assert (view["eta_seconds"], view["waiting"]["eta_start_seconds"]) == (None, None)
 
 
 @pytest.mark.parametrize("wait", ["", "?wait=5"])

@@ -48,6 +48,46 @@ async def test_the_detailed_queue_tells_of_models_deployments_and_gpus(
     assert flux.keys() >= {"replicas", "state", "loaded_model", "idle_seconds"}
 
 
+async def test_the_detailed_queue_tells_why_each_job_waits(workshop: Workshop) -> None:
+    for model in ("paint", "sketch"):
+        workshop.record(model, run_s=10.0, load_s=5.0)
+    workshop.gate.close()
+    async with workshop.serving() as client:
+        workshop.add("paint")
+        await client.post("/api/queue/resume")
+        await workshop.reached()
+        first, second = workshop.add("sketch"), workshop.add("sketch", width=128)
+        waiting = (await client.get("/api/queue?detailed=true")).json()["waiting"]
+    assert [(job["id"], job["model_id"], job["position"]) for job in waiting] == [
+        (first, "sketch", 1),
+        (second, "sketch", 2),
+    ]
+    assert [(job["reason"], job["leaving"]) for job in waiting] == [
+        ("gpu_busy", "paint"),
+        ("in_line", "paint"),
+    ]
+    assert [round(job["eta_start_seconds"]) for job in waiting] == [10, 25]
+    assert [round(job["eta_seconds"]) for job in waiting] == [25, 45]
+
+
+async def test_a_paused_queue_says_so_of_each_waiting_job(
+    idle: httpx.AsyncClient, workshop: Workshop
+) -> None:
+    workshop.add()
+    await idle.post("/api/queue/pause")
+    (job,) = (await idle.get("/api/queue?detailed=true")).json()["waiting"]
+    assert (job["reason"], job["message"], job["eta_seconds"]) == ("paused", "The queue is paused", None)
+
+
+async def test_the_detailed_queue_tells_of_a_hundred_waiting_jobs_at_most(
+    idle: httpx.AsyncClient, workshop: Workshop
+) -> None:
+    for _ in range(101):
+        workshop.add()
+    waiting = (await idle.get("/api/queue?detailed=true")).json()["waiting"]
+    assert [job["position"] for job in waiting] == list(range(1, 101))
+
+
 async def test_a_paused_queue_starts_nothing_until_resumed(
     client: httpx.AsyncClient, workshop: Workshop
 ) -> None:
@@ -180,11 +220,11 @@ async def test_the_metrics_can_be_parsed(client: httpx.AsyncClient, workshop: Wo
     assert jobs == {"pending": 0, "processing": 0, "completed": 1, "failed": 0, "cancelled": 0}
     assert families["cyberimage_gpus"].samples[0].value == 1
     assert families.keys() >= {"cyberimage_replicas", "cyberimage_running_jobs"}
+    waiting = {(s.labels["model"], s.labels["family"]) for s in families["cyberimage_waiting_jobs"].samples}
+    assert ("sketch", "sd35") in waiting
 
 
-async def test_the_first_page_leads_to_the_docs(idle: httpx.AsyncClient) -> None:
-    reply = await idle.get("/")
-    assert (reply.status_code, reply.headers["location"]) == (307, "/docs")
+async def test_the_docs_list_the_routes(idle: httpx.AsyncClient) -> None:
     assert "swagger" in (await idle.get("/docs")).text
     paths = (await idle.get("/openapi.json")).json()["paths"]
     assert {"/api/generate", "/api/status/{job_id}", "/metrics"} <= paths.keys()

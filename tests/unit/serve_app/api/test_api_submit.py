@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from io import BytesIO
 from typing import Any
 
 import httpx
 import pytest
 from in_process import Workshop
+from PIL import Image
 
 from storage.jobs import JobId
 
@@ -75,6 +78,38 @@ async def test_what_is_given_is_what_runs(idle: httpx.AsyncClient, workshop: Wor
 async def test_a_whole_float_counts_as_an_integer(idle: httpx.AsyncClient, workshop: Workshop) -> None:
     reply = await idle.post("/api/generate", json=PAINT | {"settings": {"width": 128.0}})
     assert (await settings_of(workshop, reply))["width"] == 128
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *(
+            "\u202eevil\u202c",
+            "\u200f\u2066x\u2069",
+            "\x1b[31mred\x1b]0;title\x07",
+            "a\r\nb\tc",
+            "\ufeff",
+            "\uffff",
+        ),
+        *(
+            "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+            "e" + "\u0301" * 500,
+            "\u0430dmin",
+            "%s%n{0}${x}",
+            "'; DROP TABLE jobs;--",
+        ),
+    ],
+)
+async def test_a_prompt_is_kept_character_for_character(
+    client: httpx.AsyncClient, workshop: Workshop, prompt: str
+) -> None:
+    reply = await client.post("/api/generate", json=PAINT | {"prompt": prompt})
+    job_id = reply.json()["job_id"]
+    await workshop.ended(job_id)
+    view = (await client.get(f"/api/status/{job_id}")).json()
+    assert (view["prompt"], view["images"][0]["metadata"]["prompt"]) == (prompt, prompt)
+    picture = (await client.get(view["images"][0]["url"])).content
+    assert json.loads(Image.open(BytesIO(picture)).info["cyberimage"])["prompt"] == prompt
 
 
 @pytest.mark.parametrize("seed", [None, -1])

@@ -38,6 +38,14 @@ def test_a_table_fits_a_terminal_by_shortening_the_prompt(run, server: FakeServe
     assert "…" in lines[1]
 
 
+def test_a_prompt_commands_no_terminal_and_turns_no_text_around(run, server: FakeServer) -> None:
+    family = "\U0001f468\u200d\U0001f469"
+    prompt = f"\x1b]0;owned\x07\x1b[2Jred\x9b31m \u202efdp.exe\u2066 {family}\x7f\r\nnext"
+    server.listed = [job("failed", id="j0", prompt=prompt)]
+    line = run("jobs").stdout.splitlines()[1]
+    assert line.endswith(f"]0;owned[2Jred31m fdp.exe {family} next")
+
+
 def test_jobs_follow_the_cursor_up_to_the_limit(run, server: FakeServer) -> None:
     server.listed = jobs(130)
     assert len(json.loads(run("jobs", "--limit", "120", "--json").stdout)) == 120

@@ -51,6 +51,27 @@ def test_up_passes_its_options_on(run, control: FakeControl, tmp_path: Path) -> 
     assert "no API key is set" in result.stdout
 
 
+def test_up_warns_when_the_dashboard_is_open_to_other_machines(
+    run, control: FakeControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "warning" not in run("up", server=lambda: control).stdout
+    monkeypatch.setenv("CYBERIMAGE_DASHBOARD_HOST", "0.0.0.0")
+    assert "the Ray dashboard can be reached from other machines" in run("up", server=lambda: control).stdout
+
+
+def test_up_names_a_misspelt_variable_wherever_it_is_set(
+    run, control: FakeControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CYBERIMAGE_API_KEY", "mine")
+    monkeypatch.setenv("CYBERIMAGE_APIKEYS", "first-key")
+    Path(".env").write_text("CYBERIMAGE_KEEP_WARM=5\nMODEL_1=x\n")
+    said = run("up", server=lambda: control).stdout
+    assert "CYBERIMAGE_APIKEYS is no setting; did you mean CYBERIMAGE_API_KEYS?" in said
+    assert "CYBERIMAGE_KEEP_WARM is no setting; did you mean CYBERIMAGE_KEEP_WARM_S?" in said
+    assert said.count("is no setting") == 2
+    assert "first-key" not in said
+
+
 def test_up_refuses_a_data_directory_in_use(run, control: FakeControl) -> None:
     control.running = INFO
     result = run("up", server=lambda: control)

@@ -1,0 +1,80 @@
+"""The API's description: FastAPI's, with the errors as they are, and the keys where they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from configs.models import ModelType
+from configs.registry import Registry
+from serve_app.api.gate import OPEN_PATHS
+from serve_app.api.replies import ErrorReply
+
+Json = dict[str, Any]
+
+ERRORS = {"4XX": "The request cannot be answered.", "5XX": "The server cannot answer now."}
+#: Fields of request bodies that name a model of one type.
+MODEL_FIELDS: dict[tuple[str, str], ModelType] = {
+    ("GenerateBody", "model_id"): "image",
+    ("GenerateT2VBody", "model_id"): "t2v",
+    ("GenerateVideoBody", "video_model_id"): "i2v",
+}
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "basic": {"type": "http", "scheme": "basic", "description": "An API key as the password."},
+}
+
+
+def describe(app: FastAPI, registry: Registry, *, secured: bool) -> Json:
+    """The OpenAPI document, made once, with this server's models. `secured`: API keys are wanted."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        schemas = document["components"]["schemas"]
+        schemas["ErrorReply"] = ErrorReply.model_json_schema()
+        for (body, field), kind in MODEL_FIELDS.items():
+            _offer(schemas[body]["properties"][field], [spec.name for spec in registry.of_type(kind)])
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        for operation in _operations(document):
+            _declare_errors(operation["responses"])
+        if secured:
+            document["components"]["securitySchemes"] = SECURITY
+            document["security"] = [{name: []} for name in SECURITY]
+            for path in OPEN_PATHS:
+                document["paths"][path]["get"]["security"] = []
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _offer(schema: Json, names: list[str]) -> None:
+    """A field that takes one of these models; an enum must not be empty."""
+    if names:
+        schema |= {"enum": names, "examples": names[:1]}
+
+
+def _operations(document: Json) -> Iterator[Json]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _declare_errors(responses: Json) -> None:
+    responses.pop("422", None)
+    for response in responses.values():
+        for content in response.get("content", {}).values():
+            _keep_reference(content.get("schema", {}))
+    schema = {"$ref": "#/components/schemas/ErrorReply"}
+    for status, description in ERRORS.items():
+        responses.setdefault(
+            status, {"description": description, "content": {"application/json": {"schema": schema}}}
+        )
+
+
+def _keep_reference(schema: Json) -> None:
+    """FastAPI merges the return type's schema with the declared model's; the model's says more."""
+    if "$ref" in schema:
+        reference = schema["$ref"]
+        schema.clear()
+        schema["$ref"] = reference

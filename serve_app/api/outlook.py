@@ -1,0 +1,102 @@
+"""What is to come: when jobs start and end, and why they wait. Looked up once for many requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from serve_app.blocking import Blocking
+from serve_app.forecast import HORIZON, Expected, Forecast, Present, forecast
+from serve_app.reasons import Reason, reasons
+from storage.jobs import Job, JobStatus
+
+#: Seconds for which an outlook holds: at least, and as a multiple of those that making it took.
+TTL_S = 1.0
+TTL_PER_COST = 20.0
+#: The same where an outlook lacks a job that a new one would have.
+UNKNOWN_TTL_S = 0.1
+UNKNOWN_TTL_PER_COST = 5.0
+
+
+class Dispatcher(Protocol):
+    async def present(self) -> Present | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """The queue at the moment `made_at` (monotonic seconds), and what was expected then."""
+
+    present: Present | None = None
+    forecast: Forecast = field(default_factory=Forecast)
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+    #: Seconds until the running jobs end; None where nothing is known.
+    running: Mapping[str, float | None] = field(default_factory=dict)
+    made_at: float = 0.0
+
+    def lacks(self, job_id: str) -> bool:
+        """Whether the job is none of those that were looked at, though all were."""
+        if job_id in self.reasons or job_id in self.running:
+            return False
+        return self.present is None or len(self.present.line) < HORIZON
+
+    def of(self, job: Job, position: int | None) -> Expected | None:
+        """Seconds from now on. None: it cannot be known."""
+        return self.expected(job.id, position if job.status is JobStatus.PENDING else None)
+
+    def expected(self, job_id: str, position: int | None) -> Expected | None:
+        """The same by id; with the position, of a waiting job."""
+        if job_id in self.running:
+            left = self.running[job_id]
+            then = None if left is None else Expected(start_s=0.0, end_s=left)
+        elif position is not None:
+            then = self.forecast.of(job_id, position)
+        else:
+            then = self.forecast.jobs.get(job_id)
+        return None if then is None else self._aged(then)
+
+    def _aged(self, then: Expected) -> Expected:
+        age = time.monotonic() - self.made_at
+        return Expected(start_s=max(0.0, then.start_s - age), end_s=max(0.0, then.end_s - age))
+
+
+class Outlooks:
+    """Makes an outlook when it is asked for and the last one is too old."""
+
+    def __init__(self) -> None:
+        self._latest = Outlook(made_at=-TTL_S)
+        self._cost_s = 0.0
+        self._lock = asyncio.Lock()
+
+    async def read(self, dispatcher: Dispatcher, blocking: Blocking, job_id: str | None = None) -> Outlook:
+        """The latest; a new one soon if it should know that job and does not."""
+        if self._is_old(job_id):
+            async with self._lock:
+                if self._is_old(job_id):
+                    await self._renew(dispatcher, blocking)
+        return self._latest
+
+    def _is_old(self, job_id: str | None) -> bool:
+        age = time.monotonic() - self._latest.made_at
+        if job_id is not None and self._latest.lacks(job_id):
+            return age > max(UNKNOWN_TTL_S, UNKNOWN_TTL_PER_COST * self._cost_s)
+        return age > max(TTL_S, TTL_PER_COST * self._cost_s)
+
+    async def _renew(self, dispatcher: Dispatcher, blocking: Blocking) -> None:
+        begun = time.monotonic()
+        present = await dispatcher.present()
+        self._latest = Outlook(made_at=begun) if present is None else await blocking(_look, present, begun)
+        self._cost_s = time.monotonic() - begun
+
+
+def _look(present: Present, made_at: float) -> Outlook:
+    expected = forecast(present)
+    return Outlook(
+        present=present,
+        forecast=expected,
+        reasons=reasons(present, expected),
+        running={job_id: call.left_s for call in present.running for job_id in call.jobs},
+        made_at=made_at,
+    )

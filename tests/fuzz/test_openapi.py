@@ -1,0 +1,60 @@
+"""Requests made from the API's own description, good and bad ones, single and in chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from schemathesis.engine import Status, from_schema
+from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, ScenarioFinished
+from schemathesis.openapi import from_asgi
+
+KEYS = {"api_keys": "first-key,second-key", "admin_keys": "admin-key"}
+
+
+def config(max_examples: int, **headers: str) -> schemathesis.Config:
+    return schemathesis.Config.from_dict(
+        {
+            "seed": 1,
+            "headers": headers,
+            "continue-on-failure": True,
+            "request-timeout": 10.0,
+            # Streams of events have no end.
+            "max-stream-events": 1,
+            # Else `wait` would hold replies for a minute.
+            "parameters": {"query.wait": 0},
+            "generation": {"deterministic": True, "database": "none", "max-examples": max_examples},
+            # What a model accepts depends on more than a schema can say.
+            "checks": {"positive_data_acceptance": {"enabled": False}},
+        }
+    )
+
+
+def failures(event: EngineEvent) -> Iterator[str]:
+    """What went wrong, with a curl command that repeats it."""
+    if isinstance(event, NonFatalError | FatalError):
+        yield str(event)
+    if isinstance(event, ScenarioFinished):
+        for checks in event.recorder.checks.values():
+            for check in checks:
+                if check.status is Status.FAILURE and check.failure_info is not None:
+                    yield f"{check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "max_examples"),
+    [({}, {}, 15), (KEYS, {"Authorization": "Bearer first-key"}, 4)],
+    ids=["open", "with keys"],
+)
+def test_no_request_breaks_the_server_and_every_reply_is_as_described(
+    make_app: Callable[..., FastAPI], settings: dict[str, str], headers: dict[str, str], max_examples: int
+) -> None:
+    app = make_app(**settings)
+    authorized = {"headers": {"Authorization": "Bearer first-key"}} if settings else {}
+    schema = from_asgi("/openapi.json", app, config=config(max_examples, **headers), **authorized)
+    events = list(from_schema(schema).execute())
+    cases = sum(len(event.recorder.cases) for event in events if isinstance(event, ScenarioFinished))
+    assert cases > 500
+    assert "\n\n".join(dict.fromkeys(failure for event in events for failure in failures(event))) == ""

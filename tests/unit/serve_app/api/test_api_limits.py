@@ -1,0 +1,138 @@
+"""One client cannot take everything."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from in_process import Workshop
+
+from serve_app.api import gate, rates
+from serve_app.api.rates import Rates
+
+PAINT = {"model_id": "paint", "prompt": "x"}
+KEYS = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
+ANN, BOB, ROOT = ({"Authorization": f"Bearer {name}-key"} for name in ("ann", "bob", "root"))
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(gate, "Rates", lambda per_minute: Rates(per_minute, clock=clock))
+    return clock
+
+
+def test_a_bucket_is_full_at_first_and_fills_again_evenly() -> None:
+    clock = Clock()
+    bucket = Rates(6, clock=clock)
+    assert [bucket.spend("ann") for _ in range(7)] == [0, 0, 0, 0, 0, 0, pytest.approx(10)]
+    assert bucket.spend("bob") == 0
+    clock.now += 9
+    assert bucket.spend("ann") == pytest.approx(1)
+    clock.now += 1
+    assert bucket.spend("ann") == 0
+    assert bucket.spend("ann") == pytest.approx(10)
+    clock.now += 3600
+    assert [bucket.spend("ann") > 0 for _ in range(7)] == [False] * 6 + [True]
+
+
+def test_asking_too_often_does_not_put_off_the_next_turn() -> None:
+    clock = Clock()
+    bucket = Rates(1, clock=clock)
+    bucket.spend("ann")
+    for _ in range(59):
+        clock.now += 1
+        assert bucket.spend("ann") > 0
+    clock.now += 1.001
+    assert bucket.spend("ann") == 0
+
+
+def test_addresses_of_one_ipv6_network_are_one_client() -> None:
+    bucket = Rates(1, clock=Clock())
+    assert bucket.spend("2001:db8::1") == 0
+    assert bucket.spend("2001:db8::ffff:2") > 0
+    assert bucket.spend("2001:db8:0:1::1") == 0
+    assert bucket.spend("::ffff:10.0.0.1") == 0
+    assert bucket.spend("10.0.0.1") > 0
+    assert bucket.spend("10.0.0.2") == 0
+
+
+def test_the_number_of_clients_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "MOST_CLIENTS", 3)
+    bucket = Rates(1, clock=Clock())
+    for number in range(50):
+        bucket.spend(f"10.0.0.{number}")
+    assert len(bucket._buckets) == 3
+
+
+async def test_a_client_that_asks_too_often_is_told_when_to_come_back(
+    workshop: Workshop, clock: Clock
+) -> None:
+    async with workshop.serving(dispatching=False, requests_per_minute=3, **KEYS) as client:
+        for _ in range(3):
+            assert (await client.get("/api/queue", headers=ANN)).status_code == 200
+        reply = await client.get("/api/queue", headers=ANN)
+        assert (reply.status_code, reply.json()["code"]) == (429, "rate_limited")
+        assert reply.headers["retry-after"] == "20"
+        assert (await client.get("/api/queue", headers=BOB)).status_code == 200
+        for _ in range(9):
+            assert (await client.get("/api/queue", headers=ROOT)).status_code == 200
+            assert (await client.get("/health", headers=ANN)).status_code == 200
+        clock.now += 20
+        assert (await client.get("/api/queue", headers=ANN)).status_code == 200
+
+
+async def test_guessing_keys_is_slowed_down(workshop: Workshop, clock: Clock) -> None:
+    async with workshop.serving(dispatching=False, requests_per_minute=2, **KEYS) as client:
+        guesses = [
+            (await client.get("/api/queue", headers={"Authorization": f"Bearer {number}"})).status_code
+            for number in range(4)
+        ]
+        assert guesses == [401, 401, 429, 429]
+        assert (await client.get("/api/queue", headers=ANN)).status_code == 200
+
+
+async def test_without_keys_an_address_is_a_client(workshop: Workshop, clock: Clock) -> None:
+    async with workshop.serving(dispatching=False, requests_per_minute=1) as client:
+        replies = [await client.get("/api/queue") for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [200, 429]
+
+
+async def submit(client: httpx.AsyncClient, headers: dict[str, str], outputs: int = 1) -> httpx.Response:
+    body = PAINT | {"settings": {"num_images": outputs}}
+    return await client.post("/api/generate", json=body, headers=headers)
+
+
+async def test_a_client_has_only_so_many_jobs_waiting(workshop: Workshop) -> None:
+    async with workshop.serving(dispatching=False, max_pending_per_client=2, **KEYS) as client:
+        assert [(await submit(client, ANN)).status_code for _ in range(3)] == [200, 200, 429]
+        refusal = await submit(client, ANN)
+        assert refusal.json()["message"].startswith("As many of your jobs are waiting")
+        assert refusal.headers["retry-after"] == "30"
+        assert (await submit(client, BOB)).status_code == 200
+        assert {(await submit(client, ROOT)).status_code for _ in range(4)} == {200}
+
+
+async def test_a_client_gets_only_so_many_outputs_a_day(workshop: Workshop) -> None:
+    async with workshop.serving(dispatching=False, max_outputs_per_day=4, **KEYS) as client:
+        assert [(await submit(client, ANN, 3)).status_code for _ in range(2)] == [200, 429]
+        refusal = await submit(client, ANN, 2)
+        assert "you have 1 left today" in refusal.json()["message"]
+        assert 0 < int(refusal.headers["retry-after"]) <= 24 * 3600
+        assert (await submit(client, ANN, 1)).status_code == 200
+        assert (await submit(client, BOB, 4)).status_code == 200
+        assert (await submit(client, ROOT, 8)).status_code == 200
+
+
+async def test_a_submit_that_is_sent_again_costs_nothing_more(workshop: Workshop) -> None:
+    limits = {"max_outputs_per_day": 1, "max_pending_per_client": 1}
+    async with workshop.serving(dispatching=False, **limits, **KEYS) as client:
+        headers = ANN | {"Idempotency-Key": "once"}
+        replies = [await submit(client, headers) for _ in range(3)]
+    assert len({reply.json()["job_id"] for reply in replies}) == 1
