@@ -1,0 +1,222 @@
+/**
+ * The jobs that the page knows: what the server said last, and what it has not heard of yet.
+ *
+ * @import {Job, JobState} from "../types.js"
+ * @import {Submission} from "./api.js"
+ */
+import * as api from "./api.js";
+import { createStore } from "./store.js";
+import { toastError } from "./toasts.js";
+
+/** @type {import("./store.js").Store<ReadonlyMap<string, Job>>} */
+export const jobs = createStore(/** @type {ReadonlyMap<string, Job>} */ (new Map()));
+
+/** @type {Set<(job: Job, before: Job | undefined) => void>} */
+const watchers = new Set();
+
+/**
+ * Be told of each change that the server reports. `before` is undefined for a job seen for the first time.
+ *
+ * @param {(job: Job, before: Job | undefined) => void} watcher
+ */
+export function onJobChange(watcher) {
+  watchers.add(watcher);
+  return () => void watchers.delete(watcher);
+}
+
+/** @param {{status: JobState}} job */
+export const hasEnded = ({ status }) =>
+  status === "completed" || status === "failed" || status === "cancelled";
+
+/** @param {{status: JobState}} job */
+export const isActive = ({ status }) =>
+  status === "pending" || status === "processing" || status === "sending";
+
+/** @param {ReadonlyMap<string, Job>} known */
+export const newestFirst = (known) =>
+  [...known.values()].sort((a, b) =>
+    a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : 0,
+  );
+
+/** @param {readonly Job[]} news */
+export function receive(news) {
+  const before = jobs.get();
+  const after = new Map(before);
+  for (const job of news) after.set(job.id, truest(before.get(job.id), job));
+  jobs.set(after);
+  for (const job of news) for (const watcher of watchers) watcher(job, before.get(job.id));
+}
+
+/**
+ * Answers can overtake each other: an ended job stays ended.
+ *
+ * @param {Job | undefined} known
+ * @param {Job} told
+ */
+const truest = (known, told) => (known && hasEnded(known) && !hasEnded(told) ? known : told);
+
+/** @param {string} id */
+export function drop(id) {
+  const after = new Map(jobs.get());
+  if (after.delete(id)) jobs.set(after);
+}
+
+/**
+ * A medium is gone: its job shows it no more.
+ *
+ * @param {string} mediumId
+ * @param {boolean} gone false brings it back
+ */
+export function hideMedium(mediumId, gone) {
+  hidden.set((before) => {
+    const after = new Set(before);
+    if (gone) after.add(mediumId);
+    else after.delete(mediumId);
+    return after;
+  });
+}
+
+/** Media that were deleted a moment ago, perhaps to come back. */
+export const hidden = createStore(/** @type {ReadonlySet<string>} */ (new Set()));
+
+// -- submitting
+
+/** Sends under way: events about jobs not known yet wait for them, so that no job shows twice. */
+const sending = new Set();
+
+export const submitsSettled = () => Promise.allSettled([...sending]);
+
+/** @type {Map<string, Submission>} */
+const unsent = new Map();
+
+/**
+ * Show the job at once and send it. A refusal is thrown; a server that is away leaves the card, to send again.
+ *
+ * @param {Submission} submission
+ */
+export async function submit(submission) {
+  const local = draftJob(submission);
+  receiveLocal(local);
+  const sent = api.submit(submission);
+  sending.add(sent);
+  try {
+    const id = await sent;
+    replace(local.id, { ...local, id, status: "pending" });
+    sending.delete(sent);
+    receive([await api.job(id)]);
+  } catch (error) {
+    sending.delete(sent);
+    if (!(error instanceof api.Unreachable)) {
+      drop(local.id);
+      throw error;
+    }
+    if (!jobs.get().has(local.id)) return;
+    unsent.set(local.id, submission);
+    receiveLocal({ ...local, status: "unsent" });
+  }
+}
+
+/** @param {string} localId */
+export async function sendAgain(localId) {
+  const submission = unsent.get(localId);
+  unsent.delete(localId);
+  drop(localId);
+  if (submission) await submit(submission).catch(toastError);
+}
+
+/** @param {string} localId */
+export function discard(localId) {
+  unsent.delete(localId);
+  drop(localId);
+}
+
+/** @param {Job} job */
+const receiveLocal = (job) => jobs.set((known) => new Map(known).set(job.id, job));
+
+/**
+ * @param {string} localId
+ * @param {Job} job
+ */
+function replace(localId, job) {
+  jobs.set((known) => {
+    const after = new Map(known);
+    after.delete(localId);
+    if (!after.has(job.id)) after.set(job.id, job);
+    return after;
+  });
+}
+
+/**
+ * @param {Submission} submission
+ * @returns {Job}
+ */
+const draftJob = ({ type, model, prompt, negativePrompt, settings, key }) => ({
+  id: `local-${key}`,
+  status: "sending",
+  type,
+  model_id: model,
+  prompt,
+  negative_prompt: negativePrompt,
+  settings,
+  created_at: new Date().toISOString().replace("Z", "000Z"),
+  started_at: null,
+  completed_at: null,
+  message: "",
+  error: null,
+  queue_position: null,
+  eta_seconds: null,
+  attempts: 0,
+  priority: 0,
+  progress: NOT_BEGUN,
+  images: [],
+});
+
+const NOT_BEGUN = {
+  preparing: false,
+  loading_model: false,
+  generating: false,
+  saving: false,
+  step: null,
+  total_steps: null,
+  percent: 0,
+  preview_url: null,
+};
+
+// -- acting on jobs
+
+/** Jobs that were asked to stop and have not yet. */
+export const stopping = createStore(/** @type {ReadonlySet<string>} */ (new Set()));
+
+/** @param {string} id */
+export async function cancel(id) {
+  stopping.set((ids) => new Set(ids).add(id));
+  try {
+    await api.cancel(id);
+    receive([await api.job(id)]);
+  } catch (error) {
+    if (!(error instanceof api.ApiError && error.status === 409)) toastError(error);
+    receive([await api.job(id)]);
+  } finally {
+    const job = jobs.get().get(id);
+    if (!job || hasEnded(job)) settled(id);
+  }
+}
+
+/** @param {string} id */
+const settled = (id) =>
+  stopping.set((ids) => {
+    const left = new Set(ids);
+    return left.delete(id) ? left : ids;
+  });
+
+onJobChange((job) => hasEnded(job) && settled(job.id));
+
+/** @param {string} id */
+export async function retry(id) {
+  try {
+    const { job_id } = await api.retry(id);
+    receive([await api.job(job_id)]);
+  } catch (error) {
+    toastError(error);
+  }
+}

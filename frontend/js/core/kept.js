@@ -1,0 +1,28 @@
+/**
+ * What the browser remembers, under `cyberimage.NAME`. Where storage is blocked or full, nothing is kept.
+ *
+ * @template T
+ * @param {string} name
+ * @param {T} fallback
+ * @returns {T}
+ */
+export function recall(name, fallback) {
+  try {
+    const text = localStorage.getItem(`cyberimage.${name}`);
+    return text === null ? fallback : JSON.parse(text);
+  } catch {
+    return fallback;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+export function keep(name, value) {
+  try {
+    localStorage.setItem(`cyberimage.${name}`, JSON.stringify(value));
+  } catch {
+    // A full or blocked storage costs only the memory.
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Shortcuts. A key is written as in "ctrl+enter", "shift+?" or "f"; ctrl is also the Mac's command key.
+ * Without ctrl or alt they do nothing while somebody types, nor under an open dialog but its own.
+ */
+import { useEffect } from "../../vendor/htm-preact.js";
+
+/** @typedef {Record<string, (event: KeyboardEvent) => void>} Shortcuts */
+
+/** @param {EventTarget | null} target */
+const isTyping = (target) =>
+  target instanceof HTMLElement &&
+  (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+
+/** @param {KeyboardEvent} event */
+function nameOf(event) {
+  const parts = [event.ctrlKey || event.metaKey ? "ctrl" : "", event.altKey ? "alt" : ""];
+  if (event.shiftKey && event.key.length > 1) parts.push("shift");
+  return [...parts, event.key.toLowerCase()].filter(Boolean).join("+");
+}
+
+/**
+ * @param {Shortcuts} shortcuts
+ * @param {{inDialog?: boolean, active?: boolean}} [options]
+ */
+export function useShortcuts(shortcuts, { inDialog = false, active = true } = {}) {
+  useEffect(() => {
+    if (!active) return;
+    /** @param {KeyboardEvent} event */
+    const onKey = (event) => {
+      const run = shortcuts[nameOf(event)];
+      if (!run || event.defaultPrevented) return;
+      if (isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) return;
+      if (!inDialog && document.querySelector("dialog[open]")) return;
+      event.preventDefault();
+      run(event);
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  });
+}

@@ -1,0 +1,86 @@
+/** Tells of progress outside the page: the title, the icon in the tab, and a notification at the end. */
+import { ASSETS } from "./api.js";
+import { t } from "./i18n.js";
+import { keep, recall } from "./kept.js";
+import { percent } from "./format.js";
+import { createStore } from "./store.js";
+import { hasEnded, isActive, jobs, onJobChange } from "./jobs.js";
+
+export const notifies = createStore(
+  recall("notify", false) && "Notification" in window && Notification.permission === "granted",
+);
+
+/** @param {boolean} wanted */
+export async function setNotifies(wanted) {
+  const granted =
+    wanted && "Notification" in window && (await Notification.requestPermission()) === "granted";
+  notifies.set(granted);
+  keep("notify", granted);
+  return granted === wanted;
+}
+
+/** Jobs that ended while nobody looked. */
+let missed = 0;
+let failed = 0;
+let pageTitle = "";
+
+/** @param {string} title of the page that is shown */
+export function setPageTitle(title) {
+  pageTitle = title;
+  show();
+}
+
+export function startNotices() {
+  jobs.watch(show);
+  onJobChange((job, before) => {
+    if (!before || hasEnded(before) || !hasEnded(job) || job.status === "cancelled") return;
+    if (!document.hidden) return;
+    missed += 1;
+    if (job.status === "failed") failed += 1;
+    if (notifies.get()) notify(job);
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    missed = failed = 0;
+    show();
+  });
+}
+
+/** @param {import("../types.js").Job} job */
+function notify(job) {
+  const title = t(job.status === "failed" ? "notice.failed" : "notice.done", { model: job.model_id });
+  const notification = new Notification(title, {
+    body: job.status === "failed" ? job.message : job.prompt,
+    tag: job.id,
+    icon: icon(job.status === "failed" ? "failed" : "done"),
+  });
+  notification.onclick = () => (window.focus(), notification.close());
+}
+
+function show() {
+  const active = [...jobs.get().values()].filter(isActive);
+  const running = active.find((job) => job.status === "processing");
+  const share = running ? running.progress.percent : 0;
+  const before = running ? `${percent(share)} · ` : active.length ? "… · " : missed ? `(${missed}) ` : "";
+  document.title = `${before}${pageTitle ? `${pageTitle} · ` : ""}CyberImage`;
+  setIcon(
+    running
+      ? `p${Math.round(share / 12.5)}`
+      : active.length
+        ? "p0"
+        : failed
+          ? "failed"
+          : missed
+            ? "done"
+            : "idle",
+  );
+}
+
+/** @param {string} name */
+const icon = (name) => new URL(`favicons/${name}.svg`, ASSETS).href;
+
+/** @param {string} name */
+function setIcon(name) {
+  const link = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]"));
+  if (link.href !== icon(name)) link.href = icon(name);
+}

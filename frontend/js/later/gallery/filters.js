@@ -1,0 +1,78 @@
+import { html, useEffect, useRef, useState } from "../../../vendor/htm-preact.js";
+import { t } from "../../core/i18n.js";
+import { useShortcuts } from "../../core/keys.js";
+import { catalogue } from "../../core/models.js";
+import { setQuery } from "../../core/router.js";
+import { useStore } from "../../core/store.js";
+import { Button, Segments } from "../../ui/controls.js";
+import { Icon } from "../../ui/icon.js";
+
+/** Typing is over when nothing came for so long. */
+const PAUSE_MS = 220;
+
+/** @param {{filters: import("../../types.js").GalleryQuery, selecting: boolean, onSelect: () => void}} props */
+export function Filters({ filters, selecting, onSelect }) {
+  const models = Object.keys(useStore(catalogue)?.models ?? {});
+  const named = filters.model && !models.includes(filters.model) ? [filters.model, ...models] : models;
+  return html`
+    <div class="filters" role="search">
+      <${SearchField} text=${filters.search} />
+      <select
+        class="select"
+        aria-label=${t("model")}
+        value=${filters.model}
+        onChange=${(/** @type {any} */ e) => setQuery({ model: e.target.value })}
+      >
+        <option value="" selected=${!filters.model}>${t("filters.allModels")}</option>
+        ${named.map((name) => html`<option key=${name} value=${name} selected=${name === filters.model}>${name}</option>`)}
+      </select>
+      <${Segments}
+        label=${t("filters.type")}
+        value=${filters.type}
+        onChange=${(/** @type {string} */ type) => setQuery({ type })}
+        options=${[
+          { value: "", text: t("filters.all") },
+          { value: "image", text: t("filters.pictures"), icon: "image" },
+          { value: "video", text: t("filters.clips"), icon: "film" },
+        ]}
+      />
+      <button
+        class="button"
+        type="button"
+        aria-pressed=${filters.favorite ? "true" : "false"}
+        onClick=${() => setQuery({ favorite: filters.favorite ? "" : "true" })}
+      >
+        <${Icon} name=${filters.favorite ? "hearted" : "heart"} />${t("filters.favourites")}
+      </button>
+      <${Button}
+        icon="select"
+        text=${t("select")}
+        aria-pressed=${selecting ? "true" : "false"}
+        onClick=${onSelect}
+      />
+    </div>
+  `;
+}
+
+/** @param {{text: string}} props */
+function SearchField({ text }) {
+  const [typed, setTyped] = useState(text);
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
+  useEffect(() => setTyped(text), [text]);
+  useShortcuts({ "/": () => input.current?.focus() });
+  /** @param {any} event */
+  const type = (event) => {
+    const search = event.target.value;
+    setTyped(search);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setQuery({ search }, { replace: true }), PAUSE_MS);
+  };
+  return html`
+    <label class="search">
+      <${Icon} name="search" />
+      <span class="visually-hidden">${t("search")}</span>
+      <input ref=${input} class="input" type="search" placeholder=${t("search.placeholder")} value=${typed} onInput=${type} />
+    </label>
+  `;
+}

@@ -1,0 +1,186 @@
+/** Only the rows near the window are in the page, whatever the number of media. */
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../../../vendor/htm-preact.js";
+import { t } from "../../core/i18n.js";
+import { hrefOf, place, go } from "../../core/router.js";
+import { select } from "./selection.js";
+import { Tile } from "./tile.js";
+
+const GAP = 10;
+/** Rows kept on either side of the window. */
+const OVERSCAN = 3;
+/** Scrolling on faster than this asks for nothing in between. */
+const SETTLE_MS = 60;
+
+/**
+ * @param {object} props
+ * @param {import("./collection.js").Opened} props.collection
+ * @param {import("./collection.js").Collection} props.state
+ * @param {{count: number, rawOf: (place: number) => number}} props.shown
+ * @param {import("./selection.js").Selection} props.selection
+ * @param {(selection: import("./selection.js").Selection) => void} props.onSelection
+ */
+export function Grid({ collection, state, shown, selection, onSelection }) {
+  const box = useRef(/** @type {any} */ (null));
+  const layout = useLayout(box);
+  const rows = Math.ceil(shown.count / layout.columns);
+  const range = useRange(box, layout, rows);
+  const [current, setCurrent] = useState(0);
+  const wantsFocus = useRef(false);
+  const first = range.first * layout.columns;
+  const last = Math.min(shown.count, (range.last + 1) * layout.columns) - 1;
+
+  useEffect(() => {
+    const timer = setTimeout(
+      () => collection.want(shown.rawOf(first), shown.rawOf(last)),
+      state.at[shown.rawOf(first)] ? 0 : SETTLE_MS,
+    );
+    return () => clearTimeout(timer);
+  });
+  useLayoutEffect(() => {
+    if (!wantsFocus.current) return;
+    wantsFocus.current = false;
+    box.current.querySelector(`[data-place="${current}"] .tile-open`)?.focus({ preventScroll: true });
+  });
+
+  /** @param {number} to */
+  const moveTo = (to) => {
+    const next = Math.max(0, Math.min(shown.count - 1, to));
+    wantsFocus.current = true;
+    setCurrent(next);
+    bringIntoView(box.current, layout, Math.floor(next / layout.columns));
+  };
+  /** @param {KeyboardEvent} event */
+  const onKey = (event) => {
+    const { columns } = layout;
+    const page = columns * Math.max(1, Math.floor(innerHeight / layout.pitch) - 1);
+    /** @type {Record<string, number>} */
+    const moves = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -columns,
+      ArrowDown: columns,
+      PageUp: -page,
+      PageDown: page,
+      Home: -Infinity,
+      End: Infinity,
+    };
+    if (!(event.key in moves) || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    moveTo(current + moves[event.key]);
+  };
+  const anchor = current >= first && current <= last ? current : first;
+  const tiles = [];
+  for (let at = first; at <= last; at += 1) {
+    const medium = state.at[shown.rawOf(at)];
+    tiles.push(html`
+      <${Tile}
+        key=${medium?.id ?? `place-${at}`}
+        at=${at}
+        x=${Math.round((at % layout.columns) * layout.pitch)}
+        y=${Math.round(Math.floor(at / layout.columns) * layout.pitch)}
+        side=${layout.side}
+        count=${shown.count}
+        medium=${medium}
+        tabbable=${at === anchor}
+        selecting=${selection.active}
+        selected=${medium ? selection.ids.has(medium.id) : false}
+        collection=${collection}
+        onFocus=${setCurrent}
+        onOpen=${(/** @type {MouseEvent} */ event) => medium && openOrSelect(event, at, medium.id)}
+      />
+    `);
+  }
+  /**
+   * @param {MouseEvent} event
+   * @param {number} at
+   * @param {string} id
+   */
+  function openOrSelect(event, at, id) {
+    const idAt = (/** @type {number} */ index) => state.at[shown.rawOf(index)]?.id;
+    if (selection.active || event.ctrlKey || event.metaKey || event.shiftKey) {
+      onSelection(select(selection, at, id, { range: event.shiftKey, idAt }));
+    } else {
+      go(hrefOf("gallery", { ...Object.fromEntries(place.get().query), view: id }));
+    }
+  }
+  return html`
+    <ul
+      class="grid"
+      ref=${box}
+      aria-label=${t("nav.gallery")}
+      aria-busy=${state.total === null ? "true" : "false"}
+      style=${{ height: `${Math.max(0, rows * layout.pitch - GAP)}px` }}
+      onKeyDown=${onKey}
+    >
+      ${tiles}
+    </ul>
+  `;
+}
+
+/** @typedef {{columns: number, side: number, pitch: number}} Layout */
+
+/** @param {{current: HTMLElement}} box */
+function useLayout(box) {
+  const [layout, setLayout] = useState(/** @type {Layout} */ ({ columns: 1, side: 200, pitch: 210 }));
+  useLayoutEffect(() => {
+    const measure = () => {
+      const { width } = box.current.getBoundingClientRect();
+      if (width === 0) return;
+      const wanted = width < 500 ? 104 : width < 900 ? 160 : 216;
+      const columns = Math.max(1, Math.floor((width + GAP) / (wanted + GAP)));
+      const side = (width - GAP * (columns - 1)) / columns;
+      setLayout((old) =>
+        old.columns === columns && old.side === side ? old : { columns, side, pitch: side + GAP },
+      );
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  return layout;
+}
+
+/**
+ * The rows to draw; changes only when another row comes near.
+ *
+ * @param {{current: HTMLElement}} box
+ * @param {Layout} layout
+ * @param {number} rows
+ */
+function useRange(box, { pitch }, rows) {
+  const [range, setRange] = useState({ first: 0, last: 0 });
+  useLayoutEffect(() => {
+    let frame = 0;
+    const look = () => {
+      frame = 0;
+      const above = -box.current.getBoundingClientRect().top;
+      const first = Math.max(0, Math.min(rows - 1, Math.floor(above / pitch) - OVERSCAN));
+      const last = Math.max(0, Math.min(rows - 1, Math.ceil((above + innerHeight) / pitch) + OVERSCAN));
+      setRange((old) => (old.first === first && old.last === last ? old : { first, last }));
+    };
+    const onScroll = () => void (frame ||= requestAnimationFrame(look));
+    look();
+    addEventListener("scroll", onScroll, { passive: true });
+    addEventListener("resize", onScroll);
+    return () => {
+      cancelAnimationFrame(frame);
+      removeEventListener("scroll", onScroll);
+      removeEventListener("resize", onScroll);
+    };
+  }, [pitch, rows]);
+  return range;
+}
+
+/**
+ * @param {HTMLElement} box
+ * @param {Layout} layout
+ * @param {number} row
+ */
+function bringIntoView(box, { pitch, side }, row) {
+  const top = box.getBoundingClientRect().top + scrollY + row * pitch;
+  const margin = 80;
+  if (top - margin < scrollY) window.scrollTo({ top: top - margin });
+  else if (top + side + margin > scrollY + innerHeight)
+    window.scrollTo({ top: top + side + margin - innerHeight });
+}

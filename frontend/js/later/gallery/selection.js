@@ -1,0 +1,97 @@
+import { html, useState } from "../../../vendor/htm-preact.js";
+import * as api from "../../core/api.js";
+import { deleteMedia } from "../../core/deletion.js";
+import { t } from "../../core/i18n.js";
+import { toastError } from "../../core/toasts.js";
+import { Button, IconButton } from "../../ui/controls.js";
+import { save } from "./save.js";
+
+/**
+ * @typedef {object} Selection
+ * @property {boolean} active
+ * @property {ReadonlySet<string>} ids
+ * @property {number | null} anchor where a range begins
+ */
+
+/** @type {Selection} */
+export const noSelection = { active: false, ids: new Set(), anchor: null };
+
+/** The most that one archive takes. */
+const ZIP_MOST = 1000;
+
+/**
+ * @param {Selection} selection
+ * @param {number} at
+ * @param {string} id
+ * @param {{range: boolean, idAt: (at: number) => string | undefined}} how
+ * @returns {Selection}
+ */
+export function select(selection, at, id, { range, idAt }) {
+  const ids = new Set(selection.ids);
+  if (range && selection.anchor !== null) {
+    const [from, to] = [selection.anchor, at].sort((a, b) => a - b);
+    for (let i = from; i <= to; i += 1) {
+      const between = idAt(i);
+      if (between) ids.add(between);
+    }
+    return { active: true, ids, anchor: selection.anchor };
+  }
+  if (!ids.delete(id)) ids.add(id);
+  return { active: true, ids, anchor: at };
+}
+
+/** @param {{selection: Selection, collection: import("./collection.js").Opened, onSelection: (selection: Selection) => void}} props */
+export function SelectionBar({ selection, collection, onSelection }) {
+  const [busy, setBusy] = useState(false);
+  const ids = [...selection.ids];
+  const none = ids.length === 0;
+  const zip = async () => {
+    setBusy(true);
+    try {
+      save(await api.zip(ids.slice(0, ZIP_MOST)), "cyberimage.zip");
+    } catch (error) {
+      toastError(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const like = async () => {
+    const media = collection.state
+      .get()
+      .at.filter((medium) => medium && selection.ids.has(medium.id) && !medium.favorite);
+    for (const medium of media) if (medium) collection.update({ ...medium, favorite: true });
+    await Promise.all(ids.map((id) => api.setFavorite(id, true))).catch(toastError);
+  };
+  const remove = () => {
+    deleteMedia(ids);
+    onSelection(noSelection);
+  };
+  return html`
+    <div class="selection" role="toolbar" aria-label=${t("selection")}>
+      <${IconButton} icon="close" label=${t("selection.end")} onClick=${() => onSelection(noSelection)} />
+      <span class="number" role="status">${t("selection.count", { count: ids.length })}</span>
+      <${Button}
+        kind="compact"
+        icon="heart"
+        text=${t("favourite")}
+        disabled=${none}
+        onClick=${like}
+      />
+      <${Button}
+        kind="compact"
+        icon="download"
+        text=${t("zip")}
+        disabled=${none || busy}
+        aria-busy=${busy ? "true" : "false"}
+        onClick=${zip}
+      />
+      <${Button}
+        kind="compact danger"
+        icon="trash"
+        text=${t("delete")}
+        disabled=${none}
+        onClick=${remove}
+      />
+    </div>
+  `;
+}

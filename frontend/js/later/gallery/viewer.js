@@ -1,0 +1,147 @@
+import { html, useEffect, useState } from "../../../vendor/htm-preact.js";
+import * as api from "../../core/api.js";
+import { deleteMedia } from "../../core/deletion.js";
+import { t } from "../../core/i18n.js";
+import { hidden } from "../../core/jobs.js";
+import { useShortcuts } from "../../core/keys.js";
+import { recall, keep } from "../../core/kept.js";
+import { setQuery } from "../../core/router.js";
+import { dialogue, showDialogue } from "../../ui/dialogues.js";
+import { useStore } from "../../core/store.js";
+import { IconButton } from "../../ui/controls.js";
+import { Toasts } from "../../ui/toasts.js";
+import { useModal } from "../../ui/sheet.js";
+import { Details } from "./details.js";
+import { saveFrom } from "./save.js";
+import { toggleFavorite } from "./tile.js";
+import { Stage } from "./stage.js";
+
+/** @import {Medium} from "../../types.js" */
+
+/**
+ * @param {object} props
+ * @param {string} props.id
+ * @param {import("./collection.js").Opened} props.collection
+ * @param {import("./collection.js").Collection} props.state
+ */
+export function Viewer({ id, collection, state }) {
+  const close = () => setQuery({ view: "" });
+  const dialog = useModal(close);
+  const covered = useStore(dialogue) !== null;
+  const gone = useStore(hidden);
+  const [informed, setInformed] = useState(recall("viewer.info", matchMedia("(min-width: 900px)").matches));
+  const raw = state.at.findIndex((item) => item?.id === id);
+  const medium = useMedium(id, state.at[raw]);
+  const neighbour = (/** @type {number} */ by) => {
+    if (raw < 0) return undefined;
+    for (let to = raw + by; to >= 0 && to < (state.total ?? 0); to += by) {
+      const item = state.at[to];
+      if (!item) return void collection.want(to, to);
+      if (!gone.has(item.id)) return item;
+    }
+  };
+  const step = (/** @type {number} */ by) => {
+    const item = neighbour(by);
+    if (item) setQuery({ view: item.id }, { replace: true });
+  };
+  useEffect(() => {
+    if (raw >= 0) collection.want(raw - 2, raw + 2);
+  }, [raw]);
+  const remove = () => {
+    const next = neighbour(1) ?? neighbour(-1);
+    deleteMedia([id]);
+    setQuery({ view: next?.id ?? "" }, { replace: true });
+  };
+  const inform = () => {
+    setInformed(!informed);
+    keep("viewer.info", !informed);
+  };
+  const animate = () => medium && showDialogue({ kind: "animate", source: medium, made: medium.metadata });
+  const download = () => medium && saveFrom(api.mediumUrl(medium), fileName(medium));
+  useShortcuts(
+    {
+      arrowleft: () => step(-1),
+      arrowright: () => step(1),
+      i: inform,
+      f: () => medium && toggleFavorite(medium, collection),
+      d: download,
+      a: () => medium?.media_type === "image" && animate(),
+      delete: remove,
+      backspace: remove,
+    },
+    { inDialog: true, active: !covered },
+  );
+  return html`
+    <dialog class=${informed ? "viewer informed" : "viewer"} ref=${dialog} tabindex="-1" aria-label=${t("viewer")}>
+      ${
+        medium
+          ? html`
+            <${Stage} key=${medium.id} medium=${medium} />
+            <div class="viewer-top">
+              <span class="viewer-count number">${raw >= 0 ? t("viewer.place", { at: raw + 1, of: state.total ?? 0 }) : ""}</span>
+              ${medium.media_type === "image" && html`<${IconButton} icon="animate" label=${t("animate")} onClick=${animate} />`}
+              <${IconButton}
+                icon=${medium.favorite ? "hearted" : "heart"}
+                label=${t("favourite")}
+                pressed=${medium.favorite}
+                onClick=${() => toggleFavorite(medium, collection)}
+              />
+              <${IconButton} icon="download" label=${t("download")} onClick=${download} />
+              <${IconButton} icon="trash" danger label=${t("delete")} onClick=${remove} />
+              <${IconButton} icon="info" label=${t("viewer.info")} pressed=${informed} onClick=${inform} />
+              <${IconButton} icon="close" label=${t("close")} onClick=${close} />
+            </div>
+            ${raw > 0 && html`<div class="viewer-step previous"><${IconButton} icon="left" label=${t("previous")} onClick=${() => step(-1)} /></div>`}
+            ${raw >= 0 && raw < (state.total ?? 0) - 1 && html`<div class="viewer-step next"><${IconButton} icon="right" label=${t("next")} onClick=${() => step(1)} /></div>`}
+            ${informed && html`<${Details} medium=${medium} />`}
+          `
+          : html`<div class="viewer-top"><${IconButton} icon="close" label=${t("close")} onClick=${close} /></div>
+            <p class="viewer-missing" role="status">${medium === null ? t("viewer.gone") : ""}</p>`
+      }
+      <${Toasts} />
+    </dialog>
+  `;
+}
+
+/**
+ * The medium: from the list, else asked for, since a link may lead anywhere. Null when there is none.
+ *
+ * @param {string} id
+ * @param {Medium | undefined} listed
+ */
+function useMedium(id, listed) {
+  const [found, setFound] = useState(/** @type {{id: string, medium: Medium | null} | null} */ (null));
+  useEffect(() => {
+    if (listed || found?.id === id) return;
+    lookUp(id).then(
+      (medium) => setFound({ id, medium }),
+      () => setFound({ id, medium: null }),
+    );
+  }, [id, listed]);
+  return listed ?? (found?.id === id ? found.medium : undefined);
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<Medium>}
+ */
+async function lookUp(id) {
+  const metadata = await api.metadata(id);
+  const { width = 1, height = 1 } = metadata.settings ?? {};
+  return {
+    id,
+    media_type: metadata.type ?? "image",
+    width,
+    height,
+    created_at: "",
+    favorite: false,
+    metadata,
+  };
+}
+
+/** @param {Medium} medium */
+function fileName({ id, media_type, metadata }) {
+  const words = (metadata.prompt ?? "").toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  const stem = [...words.slice(0, 6), metadata.seed ?? id.slice(0, 8)].join("-");
+  return `${stem}.${media_type === "video" ? "mp4" : "png"}`;
+}

@@ -1,0 +1,78 @@
+import { html } from "../../vendor/htm-preact.js";
+import { address } from "../core/api.js";
+import { t } from "../core/i18n.js";
+import { Icon } from "../ui/icon.js";
+import { Sheet } from "../ui/sheet.js";
+
+/** @typedef {import("../core/i18n.js").Key} Key */
+
+const GROUPS = /** @type {const} */ ([
+  [
+    "help.everywhere",
+    [
+      ["help.pages", ["1", "2", "3"]],
+      ["help.this", ["?"]],
+      ["close", ["Esc"]],
+    ],
+  ],
+  [
+    "nav.generate",
+    [
+      ["help.submit", ["Ctrl", "↵"]],
+      ["help.toPrompt", ["/"]],
+    ],
+  ],
+  [
+    "nav.gallery",
+    [
+      ["help.move", ["←", "→", "↑", "↓"]],
+      ["help.open", ["↵"]],
+      ["search", ["/"]],
+      ["select", ["S"]],
+      ["help.range", ["Shift", "click"]],
+    ],
+  ],
+  [
+    "viewer",
+    [
+      ["help.leaf", ["←", "→"]],
+      ["favourite", ["F"]],
+      ["animate", ["A"]],
+      ["download", ["D"]],
+      ["viewer.info", ["I"]],
+      ["delete", ["Del"]],
+      ["help.zoom", ["+", "−", "0"]],
+    ],
+  ],
+  [
+    "nav.queue",
+    [
+      ["help.reorder", ["Alt", "↑", "↓"]],
+      ["help.first", ["Alt", "Home"]],
+      ["queue.pause", ["P"]],
+    ],
+  ],
+]);
+
+/** @param {{onClose: () => void}} props */
+export const HelpDialogue = ({ onClose }) => html`
+  <${Sheet} wide title=${t("help")} onClose=${onClose}>
+    <div class="shortcuts">
+      ${GROUPS.map(
+        ([title, keys]) => html`
+          <section key=${title}>
+            <h3>${t(title)}</h3>
+            <dl>
+              ${keys.map(
+                ([text, names]) =>
+                  html`<div key=${text}><dt>${t(text)}</dt><dd>${names.map((name) => html`<kbd key=${name}>${name}</kbd>`)}</dd></div>`,
+              )}
+            </dl>
+          </section>
+        `,
+      )}
+    </div>
+    <p class="small muted">${t("help.drop")}</p>
+    <p class="small"><a href=${address("docs")}>${t("help.api")}</a> <${Icon} name="external" small /></p>
+  <//>
+`;

@@ -1,0 +1,15 @@
+import { html, render } from "../vendor/htm-preact.js";
+import { preferredLanguage, setLanguage } from "./core/i18n.js";
+import { start } from "./core/live.js";
+import { keepWarmthTrue, loadModels } from "./core/models.js";
+import { startNotices } from "./core/notices.js";
+import { followLinks } from "./core/router.js";
+import { App } from "./app.js";
+
+start();
+loadModels().catch(() => {}); // The banner tells that the server is away; coming back loads them.
+keepWarmthTrue();
+startNotices();
+followLinks();
+await setLanguage(preferredLanguage());
+render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));

@@ -1,0 +1,78 @@
+/** A picture dropped or pasted anywhere: to animate it, or to make it again. */
+import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import * as api from "../core/api.js";
+import { t } from "../core/i18n.js";
+import { toast, toastError } from "../core/toasts.js";
+import { showDialogue } from "./dialogues.js";
+import { Icon } from "./icon.js";
+
+const ACCEPTED = /^(image\/(png|jpeg|webp)|video\/mp4)$/;
+
+export function DropZone() {
+  const [over, setOver] = useState(false);
+  useEffect(() => listen(setOver), []);
+  if (!over) return null;
+  return html`
+    <div class="drop-veil">
+      <${Icon} name="upload" />
+      <h2>${t("drop.title")}</h2>
+      <p class="muted">${t("drop.text")}</p>
+    </div>
+  `;
+}
+
+/** @param {(over: boolean) => void} setOver */
+function listen(setOver) {
+  const control = new AbortController();
+  const options = { signal: control.signal };
+  /** @param {DragEvent} event */
+  const carriesFile = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+  addEventListener(
+    "dragover",
+    (event) => carriesFile(event) && (event.preventDefault(), setOver(true)),
+    options,
+  );
+  addEventListener("dragleave", (event) => event.relatedTarget === null && setOver(false), options);
+  addEventListener(
+    "drop",
+    (event) => {
+      setOver(false);
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      event.preventDefault();
+      void take(file);
+    },
+    options,
+  );
+  addEventListener(
+    "paste",
+    (event) => {
+      const file = event.clipboardData?.files[0];
+      if (!file) return;
+      event.preventDefault();
+      void take(file);
+    },
+    options,
+  );
+  return () => control.abort();
+}
+
+/** @param {File} file */
+export async function take(file) {
+  if (!ACCEPTED.test(file.type)) return void toast(t("drop.unknown"), { tone: "error" });
+  try {
+    const { readMetadata } = await import("../later/file_metadata.js");
+    const made = await readMetadata(file);
+    if (made) showDialogue({ kind: "dropped", file, made });
+    else if (file.type === "video/mp4") toast(t("drop.plainVideo"), { tone: "error" });
+    else await animateFile(file);
+  } catch (error) {
+    toastError(error);
+  }
+}
+
+/** @param {File} file */
+export async function animateFile(file) {
+  const source = await api.upload(file);
+  showDialogue({ kind: "animate", source });
+}

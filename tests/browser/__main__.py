@@ -1,0 +1,53 @@
+"""Pictures of every page and state, in both themes and at three widths, under out/screenshots.
+
+python -m tests.browser
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import REPOSITORY, chromium, quick_server
+from tests.browser.states import STATES, settle
+
+FOLDER = REPOSITORY / "out/screenshots"
+SIZES = {"wide": (1440, 900), "tablet": (834, 1112), "phone": (360, 740)}
+THEMES = ("dark", "light")
+
+
+def main() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        quick_server(Path(folder), media=60, step_s=0.1) as url,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for name, reach in STATES.items():
+            for theme in THEMES:
+                for size, (width, height) in SIZES.items():
+                    phone = {"has_touch": True, "is_mobile": True} if size == "phone" else {}
+                    context = browser.new_context(
+                        viewport={"width": width, "height": height},
+                        color_scheme=theme,
+                        locale="en-US",
+                        **phone,
+                    )
+                    page = context.new_page()
+                    page.goto(url)
+                    reach(page, url)
+                    page.wait_for_timeout(400)
+                    page.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png")
+                    context.close()
+                    settle(url)
+        browser.close()
+    print(f"{len(list(FOLDER.iterdir()))} pictures in {FOLDER}")
+
+
+if __name__ == "__main__":
+    main()

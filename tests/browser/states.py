@@ -1,0 +1,130 @@
+"""Every page and state that is to be looked at, by axe and by eye: how to get there from the start page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Page, expect
+
+State = Callable[[Page, str], None]
+
+
+def generate(page: Page, url: str) -> None:
+    page.locator(".picker-button").wait_for()
+
+
+def generate_working(page: Page, url: str) -> None:
+    """A failed, a cancelled, a finished, a running and two waiting jobs."""
+    _submit(url, "demo-sd35", "two quiet foxes in the snow", num_inference_steps=6)
+    _submit(
+        url, "demo-flux", "a small yellow star on a green background", num_images=4, num_inference_steps=2
+    )
+    endless = [
+        _submit(url, "demo-flux", prompt, num_inference_steps=50, num_images=8)
+        for prompt in (
+            "misty hills in the first light",
+            "dunes under a violet sky",
+            "a quiet lake",
+            "a glacier",
+        )
+    ]
+    httpx.post(f"{url}/api/jobs/{endless.pop()}/cancel")
+    page.locator(".card[data-status=processing] [role=progressbar][aria-valuenow]").wait_for()
+    expect(page.locator(".card[data-status=pending]")).to_have_count(2)
+
+
+def picker(page: Page, url: str) -> None:
+    page.locator(".picker-button").click()
+    page.get_by_role("listbox").wait_for()
+
+
+def video_form(page: Page, url: str) -> None:
+    picker(page, url)
+    page.get_by_role("option", name="demo-wan-t2v").click()
+    page.get_by_text("Generate Video").wait_for()
+
+
+def settings(page: Page, url: str) -> None:
+    page.locator("[popovertarget=settings-menu]").click()
+    page.locator("#settings-menu").wait_for()
+
+
+def help_sheet(page: Page, url: str) -> None:
+    page.locator(".picker-button").wait_for()
+    page.get_by_role("button", name="Keyboard and help").click()
+    page.get_by_role("dialog").wait_for()
+
+
+def gallery(page: Page, url: str) -> None:
+    page.goto(f"{url}/gallery")
+    page.locator(".tile-open img").first.wait_for()
+
+
+def gallery_empty(page: Page, url: str) -> None:
+    page.goto(f"{url}/gallery?search=nothing+of+that+kind")
+    page.get_by_text("Nothing matches").wait_for()
+
+
+def selection(page: Page, url: str) -> None:
+    gallery(page, url)
+    page.get_by_role("button", name="Select").click()
+    page.locator(".tile-open").nth(1).click()
+    page.locator(".tile-open").nth(3).click()
+
+
+def viewer(page: Page, url: str) -> None:
+    gallery(page, url)
+    page.locator(".tile-open").nth(2).click()
+    page.locator(".stage-medium").wait_for()
+
+
+def animate(page: Page, url: str) -> None:
+    viewer(page, url)
+    page.get_by_role("dialog", name="Viewer").get_by_role("button", name="Animate").click()
+    page.get_by_role("dialog", name="Animate").get_by_label("Model").wait_for()
+
+
+def queue(page: Page, url: str) -> None:
+    generate_working(page, url)
+    page.goto(f"{url}/queue")
+    page.get_by_role("list", name="Waiting").get_by_role("listitem").first.wait_for()
+    page.locator(".row.ended").first.wait_for()
+
+
+def away(page: Page, url: str) -> None:
+    page.locator(".picker-button").wait_for()
+    page.context.set_offline(True)
+    page.route("**/api/**", lambda route: route.abort())
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.get_by_role("alert").wait_for()
+
+
+#: Those that leave jobs behind come last.
+STATES: dict[str, State] = {
+    "generate": generate,
+    "picker": picker,
+    "video-form": video_form,
+    "settings": settings,
+    "help": help_sheet,
+    "gallery": gallery,
+    "gallery-empty": gallery_empty,
+    "selection": selection,
+    "viewer": viewer,
+    "animate": animate,
+    "away": away,
+    "working": generate_working,
+    "queue": queue,
+}
+
+
+def settle(url: str) -> None:
+    """End every job that a state has begun."""
+    httpx.post(f"{url}/api/queue/clear")
+    for job in httpx.get(f"{url}/api/jobs?status=processing").json()["jobs"]:
+        httpx.post(f"{url}/api/jobs/{job['id']}/cancel")
+
+
+def _submit(url: str, model: str, prompt: str, **values: int) -> str:
+    body = {"model_id": model, "prompt": prompt, "settings": values}
+    return str(httpx.post(f"{url}/api/generate", json=body).json()["job_id"])

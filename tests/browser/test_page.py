@@ -1,0 +1,200 @@
+"""The page itself: keyboard, languages, sizes, weight, and what it does when nothing happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.conftest import OpenPage, quick_server
+
+#: First load, all files as they travel.
+MOST_BYTES = 150_000
+#: Until the card of a new job is in the page.
+CARD_WITHIN_MS = 100
+PAGES = ("", "gallery", "queue")
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+def test_everything_comes_from_the_server_itself(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    for name in ("Gallery", "Queue"):
+        page.get_by_role("link", name=name).click()
+        page.get_by_role("heading", name=name).wait_for()
+    addresses = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert {urlsplit(address).netloc for address in addresses} == {urlsplit(quick).netloc}
+
+
+def test_the_first_load_is_light(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').filter((e) => e.name.includes('/assets/'))"
+        ".map((e) => e.encodedBodySize)"
+    )
+    assert 0 < sum(sizes) < MOST_BYTES
+
+
+def test_an_idle_page_asks_for_nothing(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    page.wait_for_timeout(2000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(4000)
+    assert asked == []
+
+
+def test_a_new_card_shows_before_the_server_has_answered(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    held: list[Route] = []
+    page.route("**/api/generate", held.append)
+    page.get_by_label("Prompt", exact=True).fill("shown at once")
+    took_ms = page.evaluate(
+        """() => new Promise((done) => {
+            const begun = performance.now();
+            new MutationObserver((_, observer) => {
+                const cards = [...document.querySelectorAll(".card")];
+                if (!cards.some((card) => card.textContent.includes("shown at once"))) return;
+                observer.disconnect();
+                done(performance.now() - begun);
+            }).observe(document.body, { childList: true, subtree: true });
+            document.querySelector("form").requestSubmit();
+        })"""
+    )
+    assert took_ms < CARD_WITHIN_MS
+    expect(page.locator(".card").first).to_contain_text("Queued")
+    held[0].continue_()
+    expect(page.locator(".card").first).to_have_attribute("data-status", "completed")
+    expect(page.locator(".card").filter(has_text="shown at once")).to_have_count(1)
+
+
+def test_a_job_that_could_not_be_sent_waits_to_be_sent_again(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    page.route("**/api/generate", lambda route: route.abort())
+    page.get_by_label("Prompt", exact=True).fill("sent twice")
+    page.keyboard.press("Control+Enter")
+    card = page.locator(".card").filter(has_text="sent twice")
+    expect(card).to_have_attribute("data-status", "unsent")
+    page.unroute("**/api/generate")
+    card.get_by_role("button", name="Send again").click()
+    expect(card).to_have_attribute("data-status", "completed")
+
+
+def test_it_stays_true_without_events(open_page: OpenPage, quick: str, browser: Any) -> None:
+    page = open_page("about:blank", wait=False)
+    page.route("**/api/events", lambda route: route.abort())
+    page.goto(quick)
+    page.locator(".picker-button").wait_for()
+    httpx.post(f"{quick}/api/generate", json={"model_id": "demo-flux", "prompt": "found by asking"})
+    card = page.locator(".card").filter(has_text="found by asking")
+    expect(card).to_have_attribute("data-status", "completed", timeout=30_000)
+
+
+def test_all_can_be_done_with_the_keyboard(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    page.keyboard.press("Tab")
+    page.locator("#prompt").blur()
+    page.keyboard.press("/")
+    page.keyboard.type("typed by hand")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".card").filter(has_text="typed by hand")).to_be_visible()
+    page.locator("#prompt").blur()
+    page.keyboard.press("2")
+    tile = page.locator(".tile-open").first
+    tile.wait_for()
+    tile.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    focused = page.evaluate("document.activeElement.closest('li')?.dataset.place")
+    page.keyboard.press("Enter")
+    viewer = page.get_by_role("dialog", name="Viewer")
+    expect(viewer).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    assert page.evaluate("document.activeElement.closest('li')?.dataset.place") == focused
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard and help")).to_be_visible()
+
+
+def test_the_address_keeps_the_filters(open_page: OpenPage, quick: str) -> None:
+    page = open_page(f"{quick}/gallery")
+    page.locator(".tile-open").first.wait_for()
+    page.get_by_label("Search", exact=True).fill("lighthouse")
+    expect(page.get_by_role("status").filter(has_text="10 files")).to_be_visible()
+    page.get_by_role("button", name="Favourites").click()
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("status").filter(has_text="10 files")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Search", exact=True)).to_have_value("lighthouse")
+
+
+def test_several_are_selected_and_their_deletion_is_undone(open_page: OpenPage, quick: str) -> None:
+    page = open_page(f"{quick}/gallery")
+    tiles = page.locator(".tile-open")
+    tiles.first.wait_for()
+    page.keyboard.press("s")
+    tiles.nth(1).click()
+    tiles.nth(4).click(modifiers=["Shift"])
+    expect(page.get_by_text("4 selected")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Zip").click()
+    assert Path(download.value.path()).read_bytes()[:2] == b"PK"
+    before = page.get_by_role("status").filter(has_text="files").inner_text()
+    page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status").filter(has_text="files").first).not_to_have_text(before)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("status").filter(has_text="files").first).to_have_text(before)
+
+
+def test_german_is_complete_and_kept(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.get_by_role("button", name="Bild erzeugen")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Warteschlange")).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == "de"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_needs_no_sideways_scrolling(open_page: OpenPage, quick: str, path: str) -> None:
+    page = open_page(f"{quick}/{path}", **PHONE)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    tabs = page.get_by_role("navigation", name="Pages").bounding_box()
+    assert tabs is not None
+    assert tabs["y"] + tabs["height"] == pytest.approx(740, abs=2)
+
+
+def test_the_title_tells_the_progress(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    settings = {"num_inference_steps": 40}
+    httpx.post(f"{quick}/api/generate", json={"model_id": "demo-flux", "prompt": "x", "settings": settings})
+    expect(page).to_have_title(re.compile(r"^\d+% · "))
+    assert "favicons/p" in str(page.locator("link[rel=icon]").get_attribute("href"))
+    expect(page).to_have_title("Generate · CyberImage")
+
+
+def test_only_the_rows_near_the_window_are_in_the_page(open_page: OpenPage, tmp_path: Path) -> None:
+    with quick_server(tmp_path, media=25_000) as url:
+        page = open_page(f"{url}/gallery")
+        page.locator(".tile-open").first.wait_for()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+        middle = page.locator(".tile-open").first
+        middle.wait_for()
+        assert page.locator(".tile").count() < 120
+        assert int(page.evaluate("document.querySelector('.tile').dataset.place")) > 12_000
