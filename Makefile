@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: install install-test run test unit lint bench clean
+.PHONY: install install-test run test unit lint lint-page screenshots bench bench-sharing simulate clean
 
 install: $(VENV)/.installed
 
@@ -31,14 +31,37 @@ test: install-test lint
 unit: install-test
 	$(BIN)/python -m pytest tests/unit
 
-lint: install-test
+lint: install-test lint-page
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The page is plain JavaScript with types in its comments. Checking them takes Node.js; running it does not.
+PAGE_TOOLS := tests/browser/node_modules
+lint-page:
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(PAGE_TOOLS)/.installed && npm --prefix tests/browser run --silent check; \
+	elif [ "$$CI" = true ]; then echo "npm is missing: install Node.js 20 or newer" >&2; exit 1; \
+	else echo "the page is not checked: that takes npm (Node.js 20 or newer)"; fi
+
+$(PAGE_TOOLS)/.installed: tests/browser/package.json tests/browser/package-lock.json
+	npm --prefix tests/browser ci --silent --no-audit --no-fund
+	@touch $@
+
+# Every page and state of the page, in both themes and at three widths: out/screenshots. Needs Chromium.
+screenshots: install-test
+	$(BIN)/python -m tests.browser
+
 bench: install-test
 	$(BIN)/python -m tests.benchmarks
 
+# Many families on few GPUs, ours beside first come, first served: some ten minutes.
+bench-sharing: install-test
+	$(BIN)/python -m tests.benchmarks --only sharing
+
+# The arbiter's policy beside others on loads drawn at random, with the pictures of serve_app/SHARING.md.
+simulate: install-test
+	$(BIN)/python -m tests.simulation
+
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(PAGE_TOOLS)
