@@ -61,7 +61,7 @@ class Settings(BaseSettings):
 
     keep_warm_s: float = Field(default=300, ge=0, description="How long an idle model stays loaded.")
     max_overtake_s: float = Field(
-        default=60, ge=0, description="How long jobs of a loaded model may overtake an older job."
+        default=60, ge=0, description="How long quicker jobs may overtake an older one, or twice its run."
     )
     batching: bool = Field(default=True, description="Run waiting jobs that are alike as one call.")
     max_attempts: int = Field(default=3, ge=1, description="Runs of a job whose worker keeps dying.")

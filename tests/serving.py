@@ -14,7 +14,7 @@ PROMPT = "a large red circle on a blue background"
 #: For a test that ends the job itself: minutes of work, in steps of a fraction of a second.
 ENDLESS = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 8}
 #: Some seconds of work, for a test that interferes and then wants the job completed.
-LASTING = {"width": 192, "height": 192, "num_inference_steps": 30, "num_images": 2, "seed": 5}
+LASTING = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 4, "seed": 5}
 #: Ends at once.
 SHORT = {"width": 64, "height": 64, "num_inference_steps": 2, "num_images": 1}
 
@@ -50,8 +50,10 @@ class Api:
         body = {"model_id": model, "prompt": prompt, "settings": settings}
         return self.post("/api/generate_t2v", body)["job_id"]
 
-    def animate(self, source_id: str, model: str = "demo-wan-i2v", **settings: Any) -> str:
-        body = {"video_model_id": model, "video_prompt": PROMPT, "source_image_id": source_id}
+    def animate(
+        self, source_id: str, model: str = "demo-wan-i2v", prompt: str = PROMPT, **settings: Any
+    ) -> str:
+        body = {"video_model_id": model, "video_prompt": prompt, "source_image_id": source_id}
         return self.post("/api/generate_video", body | {"settings": settings})["job_id"]
 
     def upload(self, picture: bytes) -> View:

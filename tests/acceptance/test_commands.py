@@ -33,7 +33,7 @@ def test_generate_saves_a_picture(server, tmp_path):
     assert file.parent == tmp_path
     assert file.name.endswith("-demo-flux-3.png")
     with Image.open(file) as picture:
-        assert picture.size == (96, 64)
+        assert picture.size == (96, 128)
 
 
 def test_generate_makes_several_and_tells_programs_in_json(server, tmp_path):

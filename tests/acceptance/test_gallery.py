@@ -38,7 +38,7 @@ def test_a_picture_has_a_thumbnail(api: Api, made):
     reply = api.http.get(made["flux"]["images"][0]["thumbnail_url"])
     thumbnail = Image.open(BytesIO(reply.content))
     assert reply.headers["content-type"] == "image/webp"
-    assert (thumbnail.format, thumbnail.size) == ("WEBP", (64, 64))
+    assert (thumbnail.format, thumbnail.size) == ("WEBP", (128, 128))
 
 
 def test_a_zip_holds_the_chosen_files(api: Api, made):
