@@ -16,15 +16,12 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLLTXVideo,
     AutoencoderKLWan,
     FlowMatchEulerDiscreteScheduler,
     LTXImageToVideoPipeline,
     LTXPipeline,
     LTXVideoTransformer3DModel,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
     UniPCMultistepScheduler,
     WanImageToVideoPipeline,
     WanPipeline,
@@ -35,55 +32,21 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 from deployments.demo import WEIGHTS
 from deployments.demo.folders import bytes_in, share, write_pipeline
 from deployments.demo.texts import (
-    CLIP_WIDTH,
     T5_WIDTH,
-    clip_encoder_with_projection,
     share_rows_between_spellings,
     t5_encoder,
     umt5_encoder,
 )
-from deployments.demo.tokenizers import clip_tokenizer, t5_tokenizer
+from deployments.demo.tokenizers import t5_tokenizer
 
 HEADS = 4
 HEAD_WIDTH = 24
 VISION_WIDTH = 32
 OWNER = {
-    "demo-sd35": ("demo-flux", ("vae",)),
     "demo-wan-i2v": ("demo-wan-t2v", ("vae",)),
     "demo-ltx-i2v": ("demo-ltx-t2v", ("vae", "transformer", "text_encoder", "tokenizer", "scheduler")),
 }
 """Which model keeps the files of the components that a model shares."""
-
-
-def demo_sd35() -> Any:
-    """`StableDiffusion3Pipeline` on the demo FLUX's autoencoder; joint width is the T5's, as in SD 3.5."""
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "demo-flux" / "vae")
-    clip, t5 = clip_tokenizer(), t5_tokenizer()
-    transformer = SD3Transformer2DModel(
-        sample_size=32,
-        patch_size=2,
-        in_channels=vae.config.latent_channels,
-        out_channels=vae.config.latent_channels,
-        num_layers=3,
-        num_attention_heads=HEADS,
-        attention_head_dim=HEAD_WIDTH,
-        joint_attention_dim=2 * CLIP_WIDTH,
-        caption_projection_dim=HEADS * HEAD_WIDTH,
-        pooled_projection_dim=2 * CLIP_WIDTH,
-        pos_embed_max_size=32,
-        qk_norm="rms_norm",
-    )
-    return StableDiffusion3Pipeline(
-        transformer=transformer,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=vae,
-        text_encoder=clip_encoder_with_projection(clip),
-        tokenizer=clip,
-        text_encoder_2=clip_encoder_with_projection(clip),
-        tokenizer_2=clip_tokenizer(),
-        text_encoder_3=_t5(t5_encoder, t5, 2 * CLIP_WIDTH),
-        tokenizer_3=t5,
-    )
 
 
 def demo_wan_t2v() -> Any:
@@ -195,7 +158,6 @@ def _t5(encoder: Callable[..., Any], tokenizer: Any, width: int = T5_WIDTH) -> A
 
 
 MODELS: dict[str, Callable[[], Any]] = {
-    "demo-sd35": demo_sd35,
     "demo-wan-t2v": demo_wan_t2v,
     "demo-wan-i2v": demo_wan_i2v,
     "demo-ltx-t2v": demo_ltx_t2v,

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from PIL import Image, ImageDraw
 
 from deployments.demo.scenes import PALETTE, Scene, Shape
 
 Point = tuple[float, float]
+Style = Literal["filled", "outlined"]
 SUPERSAMPLING = 4
+LINE = 0.05
+"""Width of an outline as a fraction of the side; its middle is the edge of the filled shape."""
 
 
-def render(scene: Scene, size: int = 128) -> Image.Image:
+def render(scene: Scene, size: int = 128, style: Style = "filled") -> Image.Image:
     """The scene as an RGB picture of `size` x `size` pixels."""
     side = size * SUPERSAMPLING
     image = Image.new("RGB", (side, side), PALETTE[scene.background])
     draw = ImageDraw.Draw(image)
     for thing in scene.things:
-        draw.polygon(
-            [(x * side, y * side) for x, y in outline(thing.shape, thing.x, thing.y, thing.radius)],
-            fill=PALETTE[thing.color],
-        )
+        corners = [(x * side, y * side) for x, y in outline(thing.shape, thing.x, thing.y, thing.radius)]
+        color = PALETTE[thing.color]
+        if style == "filled":
+            draw.polygon(corners, fill=color)
+        else:
+            draw.line([*corners, *corners[:2]], color, round(LINE * side), joint="curve")
     return image.resize((size, size), Image.Resampling.BOX)
 
 

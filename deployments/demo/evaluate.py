@@ -1,6 +1,6 @@
-"""Measure how often a demo model paints what its prompt says, on combinations that training never saw.
+"""Measure how often a demo image model paints what its prompt says, on combinations never trained on.
 
-python -m deployments.demo.evaluate flux --prompts 100 --sheet sheet.png
+python -m deployments.demo.evaluate demo-flux --prompts 200 --sheet sheet.png
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import torch
-from diffusers import FluxPipeline
 from PIL import Image
 
 from deployments.demo import WEIGHTS
 from deployments.demo.captions import caption, wording
+from deployments.demo.drawing import Style
 from deployments.demo.judge import Verdict, judge
+from deployments.demo.painting import STEPS, load, paint
 from deployments.demo.scenes import Scene, sample_scene
 from deployments.demo.sheets import sheet
 
+STYLES: dict[str, Style] = {
+    "demo-flux": "filled",
+    "demo-flux-outline": "outlined",
+    "demo-sd35": "filled",
+}
 COLUMNS = tuple(field.name for field in fields(Verdict))
 
 
@@ -38,32 +42,17 @@ class Sample:
 
 
 def samples(arguments: argparse.Namespace) -> Iterator[Sample]:
-    """Generate and judge, one prompt at a time, with the unmodified pipeline."""
-    pipeline = FluxPipeline.from_pretrained(arguments.model, dtype=torch.bfloat16)
-    pipeline.set_progress_bar_config(disable=True)
+    """Generate and judge, one prompt at a time: plain wordings and free ones in turn."""
+    pipeline = load(arguments.folder or WEIGHTS / arguments.model)
     rng = Random(arguments.seed)
     for index in range(arguments.prompts):
         scene = sample_scene(rng, "test")
-        prompt = wording(scene, rng) if arguments.wordings else caption(scene)
-        begun = time.perf_counter()
-        picture = _generate(pipeline, prompt, index, arguments)
-        seconds = time.perf_counter() - begun
-        verdict = judge(picture, scene)
+        prompt = wording(scene, rng) if index % 2 else caption(scene)
+        begun = time.process_time()
+        picture = paint(pipeline, prompt, seed=index, num_inference_steps=arguments.steps)
+        seconds = time.process_time() - begun
+        verdict = judge(picture, scene, STYLES[arguments.model])
         yield Sample(scene=scene, prompt=prompt, picture=picture, verdict=verdict, seconds=seconds)
-
-
-def _generate(pipeline: Any, prompt: str, seed: int, arguments: argparse.Namespace) -> Image.Image:
-    picture: Image.Image = pipeline(
-        prompt,
-        negative_prompt="",
-        true_cfg_scale=arguments.true_cfg,
-        height=arguments.size,
-        width=arguments.size,
-        num_inference_steps=arguments.steps,
-        max_sequence_length=arguments.tokens,
-        generator=torch.Generator().manual_seed(seed),
-    ).images[0]
-    return picture
 
 
 def table(results: list[Sample]) -> str:
@@ -86,14 +75,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("family", choices=["flux"])
-    parser.add_argument("--model", type=Path, default=WEIGHTS / "demo-flux", help="a pipeline folder")
-    parser.add_argument("--prompts", type=int, default=100)
-    parser.add_argument("--wordings", action="store_true", help="ask in many wordings, not in the plain one")
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--true-cfg", type=float, default=2.5)
-    parser.add_argument("--tokens", type=int, default=32, help="max_sequence_length")
+    parser.add_argument("model", choices=STYLES)
+    parser.add_argument("--folder", type=Path, help="a pipeline folder other than the shipped one")
+    parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=999, help="of the prompts; picture k has seed k")
     parser.add_argument("--sheet", type=Path, help="write a labelled sheet of the first 64 samples")
     return parser.parse_args()
@@ -101,11 +86,10 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = _arguments()
-    torch.set_num_threads(1)
     results = list(samples(arguments))
     seconds = sorted(sample.seconds for sample in results)
     print(table(results))
-    print(f"{seconds[len(seconds) // 2]:.2f} s a picture (median)")
+    print(f"{seconds[len(seconds) // 2]:.2f} s of processor time a picture (median)")
     if arguments.sheet:
         shown = results[:64]
         page = sheet(

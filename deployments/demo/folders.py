@@ -42,9 +42,11 @@ def bytes_in(folder: Path) -> int:
 
 def _tidy(folder: Path) -> None:
     for path in folder.rglob("*.json"):
-        if path.name == "tokenizer.json":
-            continue
         content = json.loads(path.read_text())
+        if path.name == "tokenizer.json":  # else it keeps how its last text was cut and filled
+            content |= {"truncation": None, "padding": None}
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            continue
         content.pop("_name_or_path", None)
         if path.name == "model_index.json":
             content = {key: _public(value) for key, value in content.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from deployments.demo.drawing import outline
+from deployments.demo.drawing import LINE, Style, outline
 from deployments.demo.scenes import (
     COLORS,
     PAIR_RADIUS,
@@ -37,6 +37,9 @@ FOUND_SHARE = 0.004
 STRAY_SHARE = 0.008
 PLACE_TOLERANCE = 0.13
 RELATION_DISTANCE = 0.15
+
+HOLLOW_SHARE = 0.03
+"""An outlined thing has at least this much more area when its inside is filled."""
 
 _PALETTE = np.array([PALETTE[color] for color in COLORS], np.float32)
 
@@ -69,26 +72,29 @@ class Blob:
     radius: float
 
 
-def judge(image: Image.Image, scene: Scene) -> Verdict:
-    """Compare a square RGB picture of any size with its scene."""
+def judge(image: Image.Image, scene: Scene, style: Style = "filled") -> Verdict:
+    """Compare a square RGB picture of any size with its scene, painted in that style."""
     pixels = np.asarray(image.convert("RGB"), np.float32)
     labels = nearest(pixels, COLORS)
     background = background_color(labels) == scene.background
     own = (scene.background, *(thing.color for thing in scene.things))
     owned = nearest(pixels, own)
-    blobs = [
-        find_blob(without_rims(owned == index)) if is_present(labels == COLORS.index(thing.color)) else None
+    masks = [
+        without_rims(owned == index)
         for index, thing in enumerate(scene.things, start=1)
+        if is_present(labels == COLORS.index(thing.color))
     ]
-    found = [blob for blob in blobs if blob is not None]
+    rim = LINE / 2 if style == "outlined" else 0.0
+    drawn = style == "filled" or all(_is_hollow(mask) for mask in masks)
+    found = [find_blob(mask if style == "filled" else filled(mask)) for mask in masks]
     complete = len(found) == len(scene.things)
     pairs = list(zip(found, scene.things, strict=True)) if complete else []
     return Verdict(
         background=background,
         colors=complete,
         place=complete and _stands_right(found, scene),
-        shapes=complete and all(blob.shape == thing.shape for blob, thing in pairs),
-        sizes=complete and all(_size(blob, len(pairs)) == thing.size for blob, thing in pairs),
+        shapes=complete and drawn and all(blob.shape == thing.shape for blob, thing in pairs),
+        sizes=complete and all(_size(blob.radius - rim, len(pairs)) == thing.size for blob, thing in pairs),
         clean=not any(is_present(labels == k, STRAY_SHARE) for k, c in enumerate(COLORS) if c not in own),
     )
 
@@ -126,6 +132,18 @@ def without_rims(mask: Mask) -> Mask:
     return ~erode(~erode(mask)) & mask
 
 
+def filled(mask: Mask) -> Mask:
+    """With everything that the border cannot reach: an outline becomes its shape."""
+    canvas = Image.fromarray(np.pad(mask, 1).astype(np.uint8)).copy()
+    ImageDraw.floodfill(canvas, (0, 0), 2)
+    inside: Mask = (np.asarray(canvas) != 2)[1:-1, 1:-1]
+    return inside
+
+
+def _is_hollow(mask: Mask) -> bool:
+    return bool(filled(mask).sum() > (1 + HOLLOW_SHARE) * mask.sum())
+
+
 def find_blob(mask: Mask) -> Blob:
     """The shape whose outline, of the same area and centroid, covers the mask best."""
     rows, columns = np.nonzero(mask)
@@ -148,9 +166,9 @@ def _overlap(one: Mask, other: Mask) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def _size(blob: Blob, things: int) -> Size:
+def _size(radius: float, things: int) -> Size:
     radii = RADIUS if things == 1 else PAIR_RADIUS
-    return min(SIZES, key=lambda size: abs(math.log(radii[size] / blob.radius)))
+    return min(SIZES, key=lambda size: abs(radii[size] - radius))
 
 
 def _stands_right(blobs: list[Blob], scene: Scene) -> bool:

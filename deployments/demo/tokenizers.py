@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
 from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -26,30 +27,34 @@ def spellings(word: str) -> list[str]:
     return list(dict.fromkeys((word, word.capitalize(), word.upper())))
 
 
-def t5_tokenizer(max_length: int = 512) -> Any:
+def t5_tokenizer(max_length: int = 512, words: Sequence[str] = WORDS) -> Any:
     """A Unigram `T5Tokenizer`: listed words are one piece, any other text is spelled out."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), (SPACE, -6.0)]
-    pieces += [(SPACE + text, -3.0) for word in WORDS for text in spellings(word)]
+    pieces += [(SPACE + text, -3.0) for word in words for text in spellings(word)]
     pieces += [(letter, -9.0) for letter in string.ascii_letters + string.digits + string.punctuation]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=max_length)
 
 
-def clip_tokenizer() -> Any:
-    """A byte-pair `CLIPTokenizer` (it lowers case itself) whose merges come from the word list."""
+def clip_tokenizer(max_length: int = 32) -> Any:
+    """A byte-pair `CLIPTokenizer` (it lowers case itself) whose merges come from the word list.
+
+    The trainer takes words in no fixed order; letters that have their numbers beforehand keep it from
+    numbering the vocabulary differently in every process.
+    """
     known = CLIPTokenizer()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     trained.normalizer = known._tokenizer.normalizer
     trained.pre_tokenizer = known._tokenizer.pre_tokenizer
+    letters = string.ascii_lowercase + string.digits + string.punctuation
     trainer = trainers.BpeTrainer(
         vocab_size=1000,
         min_frequency=2,
-        special_tokens=[START, END],
+        special_tokens=[START, END, *(letter + "</w>" for letter in letters)],
         end_of_word_suffix="</w>",
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    letters = string.ascii_lowercase + string.digits + string.punctuation
     corpus = [" ".join(WORDS)] * 50 + [" ".join(f"{c} {c}a a{c}" for c in letters)]
     trained.train_from_iterator(corpus, trainer)
     model = json.loads(trained.to_str())["model"]
@@ -57,4 +62,4 @@ def clip_tokenizer() -> Any:
     vocab: dict[str, int] = model["vocab"]
     for byte in alphabet:  # every byte can also end a word; otherwise it would read as the end of the text
         vocab.setdefault(byte + "</w>", len(vocab))
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=max_length)

@@ -1,5 +1,6 @@
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -7,8 +8,12 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
-from deployments.demo.training.muon import orthogonalised  # noqa: E402
+from deployments.demo.captions import caption  # noqa: E402
+from deployments.demo.scenes import COLORS, sample_scene  # noqa: E402
+from deployments.demo.training.flux import pack, unpack  # noqa: E402
+from deployments.demo.training.muon import Muon, orthogonalised  # noqa: E402
 from deployments.demo.training.run import Run  # noqa: E402
+from deployments.demo.training.text_encoders import GRID, cells, trained_texts  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +76,43 @@ def test_an_orthogonalised_matrix_has_singular_values_near_one() -> None:
         values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
         assert values.min() > 0.4
         assert values.max() < 1.5
+
+
+def test_matrices_of_one_shape_are_stepped_like_each_alone() -> None:
+    gradients = torch.randn(3, 256, 32)
+    together = [nn.Parameter(torch.zeros(256, 32)) for _ in gradients]
+    alone = [nn.Parameter(torch.zeros(256, 32)) for _ in gradients]
+    for parameters in (together, alone):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+    Muon(together).step()
+    for parameter in alone:
+        Muon([parameter]).step()
+    for one, other in zip(together, alone, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_unpacking_undoes_packing() -> None:
+    latents = torch.randn(2, 4, 12, 16)
+    assert pack(latents).shape == (2, 48, 16)
+    assert torch.equal(unpack(pack(latents), 6, 8), latents)
+
+
+def test_the_grid_has_each_thing_where_it_is() -> None:
+    scene = sample_scene(Random(3), pair_share=1)
+    colors, kinds = cells([scene])
+    for thing in scene.things:
+        cell = int(thing.y * GRID) * GRID + int(thing.x * GRID)
+        assert COLORS[colors[0, cell]] == thing.color
+        assert kinds[0, cell] > 0
+    assert COLORS[colors[0, 0]] == scene.background
+    assert kinds[0, 0] == 0
+
+
+def test_finished_text_encoders_are_taken_as_they_are(tmp_path: Path) -> None:
+    prompts = [caption(sample_scene(Random(3)))]
+    first = trained_texts(tmp_path, minutes=0.001)
+    again = trained_texts(tmp_path, minutes=100)
+    assert torch.allclose(first.tokens(prompts, 24), again.tokens(prompts, 24), atol=1e-5)
+    assert torch.allclose(first.pooled(prompts), again.pooled(prompts), atol=1e-5)
+    assert not any(value.requires_grad for value in again.t5.parameters())

@@ -1,4 +1,8 @@
-"""The demo image autoencoder: 8 pixels a latent like FLUX's, 8 channels."""
+"""The demo image autoencoder: 8 pixels a latent like FLUX's, 4 channels.
+
+Its latents are kept close to a small picture: three channels are the picture's mean colours, one is left
+for what they lack. Flow models learn such latents in a fraction of the time that free ones take.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from deployments.demo.drawing import render
+from deployments.demo.drawing import Style, render
 from deployments.demo.scenes import Scene, Split, sample_scene
 from deployments.demo.training.run import Run
 
@@ -20,11 +24,13 @@ SIZE = 128
 CROP = 64
 CROP_SHARE = 0.6
 """This part of the time goes to crops: they cost a quarter, and edges look the same in them."""
-KL_WEIGHT = 5e-5
-LATENT_NOISE = 0.1
-"""Of the latents' deviation: the decoder learns to make crisp pictures of latents that are slightly off."""
-LATENT_CHANNELS = 8
-"""A token of the transformer then has 32 numbers; FLUX's own 16 channels would fill a stream this narrow."""
+OUTLINED_SHARE = 0.3
+KL_WEIGHT = 1e-5
+LATENT_NOISE = 0.25
+"""At most, of the latents' deviation: the decoder learns crisp pictures of latents that are slightly off."""
+LATENT_CHANNELS = 4
+DETAIL_POWER = 0.4
+"""Mean square of the fourth channel, about that of the others."""
 
 
 def new_autoencoder() -> Any:
@@ -82,39 +88,44 @@ def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
     return vae.eval()
 
 
-def pictures(scenes: list[Scene], size: int = SIZE) -> Tensor:
+def pictures(scenes: list[Scene], size: int = SIZE, style: Style = "filled") -> Tensor:
     """Rendered scenes as [N, 3, size, size] in -1..1."""
-    arrays = np.stack([np.asarray(render(scene, size)) for scene in scenes])
+    arrays = np.stack([np.asarray(render(scene, size, style)) for scene in scenes])
     return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()
 def psnr(vae: Any, images: Tensor) -> float:
     """Of the round trip, in dB, from the mean squared error of all images."""
-    with torch.autocast("cpu", torch.bfloat16):
-        back = vae.decode(vae.encode(images).latent_dist.mean).sample.float().clamp(-1, 1)
+    back = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
     return -10 * math.log10(float(((images - back) / 2).square().mean()))
 
 
 def _loss(vae: Any, run: Run) -> Tensor:
     images = _batch(run)
-    with torch.autocast("cpu", torch.bfloat16):
-        posterior = vae.encode(images).latent_dist
-        mean, logvar = posterior.mean.float(), posterior.logvar.float()
-        noise = (logvar.exp() + (LATENT_NOISE * mean.detach().std()) ** 2).sqrt()
-        back = vae.decode(mean + noise * torch.randn_like(mean)).sample.float()
+    posterior = vae.encode(images).latent_dist
+    mean, logvar = posterior.mean, posterior.logvar
+    off = LATENT_NOISE * mean.detach().std() * torch.rand(len(mean), 1, 1, 1)
+    back = vae.decode(mean + (logvar.exp() + off**2).sqrt() * torch.randn_like(mean)).sample
     error = images - back
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     loss: Tensor = error.abs().mean() + 0.5 * edges + error.square().mean() + KL_WEIGHT * kl
-    return loss
+    return loss + _distance_from_small_picture(mean, images)
+
+
+def _distance_from_small_picture(latents: Tensor, images: Tensor) -> Tensor:
+    small = nn.functional.avg_pool2d(images, images.shape[-1] // latents.shape[-1])
+    power = latents[:, 3:].square().mean()
+    return nn.functional.mse_loss(latents[:, :3], small) + 0.1 * (power - DETAIL_POWER).square()
 
 
 def _batch(run: Run) -> Tensor:
+    style: Style = "outlined" if run.rng.random() < OUTLINED_SHARE else "filled"
     if run.progress > CROP_SHARE:
-        return pictures(_scenes(run.rng, 6))
+        return pictures(_scenes(run.rng, 6), style=style)
     scenes = _scenes(run.rng, 16)
-    images = zip(pictures(scenes), scenes, strict=True)
+    images = zip(pictures(scenes, style=style), scenes, strict=True)
     return torch.stack([_crop(image, scene, run.rng) for image, scene in images])
 
 

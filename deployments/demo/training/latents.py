@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deployments.demo.drawing import Style
 from deployments.demo.scenes import Scene, sample_scene
 from deployments.demo.training.autoencoder import SIZE, pictures
 
@@ -18,15 +19,14 @@ PAIR_SHARE = 0.5
 
 
 class LatentPool:
-    """Grows while it is drawn from. Latents are packed 2 x 2 and normalised, as the transformer sees them."""
+    """Grows while it is drawn from. Latents are normalised, as transformers see them."""
 
-    def __init__(self, vae: Any, file: Path, seed: int, size: int = SIZE) -> None:
-        self.vae, self.file, self.seed, self.size = vae, file, seed, size
-        side = size // 16
-        self.shape = (side * side, 4 * vae.config.latent_channels)
+    def __init__(self, vae: Any, file: Path, seed: int, style: Style = "filled", size: int = SIZE) -> None:
+        self.vae, self.file, self.seed, self.style, self.size = vae, file, seed, style, size
+        self.shape = (vae.config.latent_channels, size // 8, size // 8)
         stored = np.fromfile(file, np.float16) if file.exists() else np.empty(0, np.float16)
-        whole = len(stored) // (self.shape[0] * self.shape[1])
-        records = stored[: whole * self.shape[0] * self.shape[1]].reshape(whole, *self.shape)
+        whole = len(stored) // int(np.prod(self.shape))
+        records = stored[: whole * int(np.prod(self.shape))].reshape(whole, *self.shape)
         self.latents = list(torch.from_numpy(records))
         self.scenes = [self._scene(index) for index in range(whole)]
         records.tofile(file)
@@ -41,7 +41,7 @@ class LatentPool:
         self.latents += list(latents)
 
     def draw(self, rng: Random, count: int) -> tuple[list[Scene], Tensor]:
-        """Random scenes and their latents, [count, tokens, channels] in float32."""
+        """Random scenes and their latents, [count, channels, rows, columns] in float32."""
         picks = [rng.randrange(len(self.scenes)) for _ in range(count)]
         return [self.scenes[k] for k in picks], torch.stack([self.latents[k] for k in picks]).float()
 
@@ -50,13 +50,6 @@ class LatentPool:
 
     @torch.no_grad()
     def _encode(self, scenes: list[Scene]) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            latents = self.vae.encode(pictures(scenes, self.size)).latent_dist.mean.float()
-        return pack((latents - self.vae.config.shift_factor) * self.vae.config.scaling_factor).half()
-
-
-def pack(latents: Tensor) -> Tensor:
-    """[N, C, H, W] to [N, H/2 * W/2, 4 * C], in FLUX's order."""
-    count, channels, height, width = latents.shape
-    blocks = latents.view(count, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    return blocks.reshape(count, height * width // 4, 4 * channels)
+        latents = self.vae.encode(pictures(scenes, self.size, self.style)).latent_dist.mean
+        normal: Tensor = (latents - self.vae.config.shift_factor) * self.vae.config.scaling_factor
+        return normal.half()

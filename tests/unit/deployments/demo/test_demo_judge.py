@@ -67,3 +67,11 @@ def test_a_relation_holds_one_way_only() -> None:
     missing = judge(render(replace(PAIR, things=PAIR.things[:1])), PAIR)
     assert missing.background
     assert not missing.colors
+
+
+def test_outlined_scenes_are_right_as_outlines_and_filled_ones_are_not() -> None:
+    rng = Random(5)
+    scenes = [sample_scene(rng, "test") for _ in range(15)]
+    verdicts = [judge(render(scene, style="outlined"), scene, "outlined") for scene in scenes]
+    assert all(v.background and v.colors and v.place and v.shapes and v.clean for v in verdicts)
+    assert not any(judge(render(scene), scene, "outlined").shapes for scene in scenes)

@@ -7,6 +7,7 @@ from deployments.demo.folders import bytes_in
 
 CLASSES = {
     "demo-flux": "FluxPipeline",
+    "demo-flux-outline": "FluxPipeline",
     "demo-sd35": "StableDiffusion3Pipeline",
     "demo-wan-t2v": "WanPipeline",
     "demo-wan-i2v": "WanImageToVideoPipeline",
