@@ -21,7 +21,7 @@ from configs.models import (
     LocalSource,
     ModelSpec,
 )
-from deployments.contract import Artifact, Event, GenerationRequest, Generator
+from deployments.contract import Artifact, Event, Failed, GenerationRequest, Generator, JobEvent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +87,42 @@ def png(width: int, height: int, colour: tuple[int, int, int] = (200, 40, 60)) -
 
 
 async def events_of(family: Generator, request: GenerationRequest) -> list[Event]:
-    return [event async for event in family.generate(request)]
+    return [each.event async for each in family.generate((request,))]
 
 
 async def artifacts_of(family: Generator, request: GenerationRequest) -> list[Artifact]:
-    return [event for event in await events_of(family, request) if isinstance(event, Artifact)]
+    """The outputs of a job that does not fail."""
+    return made(await events_of(family, request))
+
+
+async def failure_of(family: Generator, request: GenerationRequest) -> Failed:
+    """How a job ends that fails."""
+    event = (await events_of(family, request))[-1]
+    assert isinstance(event, Failed)
+    return event
+
+
+async def together(family: Generator, *requests: GenerationRequest) -> dict[str, list[Event]]:
+    """The events of jobs that run as one call, by job."""
+    events: dict[str, list[Event]] = {request.job_id: [] for request in requests}
+    async for each in family.generate(requests):
+        events[each.job_id].append(each.event)
+    return events
+
+
+def made(events: list[Event]) -> list[Artifact]:
+    failures = [event for event in events if isinstance(event, Failed)]
+    assert not failures
+    return [event for event in events if isinstance(event, Artifact)]
 
 
 async def stop_after(family: Generator, request: GenerationRequest, kind: type[Event]) -> list[Event]:
     """The events up to the first of `kind`, closing the stream there as a caller does that has gone."""
     seen: list[Event] = []
-    stream: AsyncIterator[Event] = family.generate(request)
+    stream: AsyncIterator[JobEvent] = family.generate((request,))
     async with aclosing(stream) as events:
-        async for event in events:
-            seen.append(event)
-            if isinstance(event, kind):
+        async for each in events:
+            seen.append(each.event)
+            if isinstance(each.event, kind):
                 break
     return seen

@@ -88,6 +88,8 @@ class Server:
         processes.kill_group(self.info["pid"])
         (self.data_dir / "server.json").unlink()
         assert not processes.survivors(started, within=30)
+        if self._process is not None:
+            self._process.wait()
 
     def end(self) -> None:
         """Leave nothing behind, whatever the tests did."""

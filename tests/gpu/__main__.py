@@ -19,7 +19,7 @@ from PIL import Image
 from configs.models import MemoryMode, ModelSpec
 from configs.registry import BUILTIN_FILE, read_models
 from deployments import load_family
-from deployments.contract import Artifact, GenerationRequest, Progress
+from deployments.contract import Artifact, GenerationRequest, Generator, Progress
 from deployments.placement import accelerator
 from tests.generation import fetch_local
 
@@ -83,15 +83,15 @@ async def measure(spec: ModelSpec, device: torch.device) -> Row:
     )
 
 
-async def run(family: object, spec: ModelSpec) -> tuple[Artifact, float]:
+async def run(family: Generator, spec: ModelSpec) -> tuple[Artifact, float]:
     """The artifact of one request, and when its first step could begin."""
     loaded = 0.0
-    async for event in family.generate(request_of(spec)):  # type: ignore[attr-defined]
-        match event:
+    async for each in family.generate((request_of(spec),)):
+        match each.event:
             case Progress(step=0):
                 loaded = time.perf_counter()
-            case Artifact():
-                return event, loaded
+            case Artifact() as artifact:
+                return artifact, loaded
     raise AssertionError("no artifact")
 
 

@@ -13,11 +13,22 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from deployments.contract import Artifact, GenerationRequest, Loading, Progress
+from configs.models import MaxBatch
+from deployments.contract import Artifact, Failed, GenerationRequest, Loading, Progress, Saving
 from deployments.engine import Family
 from deployments.errors import BrokenWeights, GenerationFailed, LicenceRequired, OutOfMemory
 from deployments.recipe import Recipe, encode_prompt
-from tests.generation import LocalFiles, artifacts_of, events_of, generation_request, model_spec, stop_after
+from tests.generation import (
+    LocalFiles,
+    artifacts_of,
+    events_of,
+    failure_of,
+    generation_request,
+    made,
+    model_spec,
+    stop_after,
+    together,
+)
 
 
 class Scheduler:
@@ -62,7 +73,15 @@ class Pipe:
         for step in range(call["num_inference_steps"]):
             type(self).at_step(step)
             call["callback_on_step_end"](self, step, latents, {})
-        return (torch.full((1, 3, 16, 16), call["generator"].initial_seed() / 255),)
+        greys = [torch.full((1, 3, 16, 16), seed / 255) for seed in seeds_of(call)]
+        return (torch.cat(greys),)
+
+
+def seeds_of(call: dict[str, Any]) -> list[int]:
+    """The seed of each sample: a single one has a generator, several have a list."""
+    generator = call["generator"]
+    generators = generator if isinstance(generator, list) else [generator]
+    return [each.initial_seed() for each in generators]
 
 
 class PaintGrey(Recipe):
@@ -91,6 +110,8 @@ def fetch_nothing(spec: Any, *, progress: Any) -> LocalFiles:
 
 JOB = generation_request(model_spec("flux"))
 LONG = generation_request(model_spec("flux"), num_inference_steps=10_000)
+MATES = tuple(generation_request(JOB.model, job_id=name, seed=seed) for seed, name in enumerate("abcd"))
+FULL = torch.OutOfMemoryError("CUDA out of memory")
 
 
 @pytest.fixture(autouse=True)
@@ -116,11 +137,18 @@ def raising(error: Exception) -> Callable[[int], None]:
 async def test_the_prompt_is_encoded_once_and_each_output_has_its_seed(family):
     await events_of(family, generation_request(JOB.model, num_outputs=3))
     assert family.pipe.encoded == ["a red circle"]
-    assert [call["generator"].initial_seed() for call in family.pipe.calls] == [7, 8, 9]
+    assert [seeds_of(call) for call in family.pipe.calls] == [[7, 8, 9]]
 
 
-async def test_an_output_is_handed_over_before_the_next_one_begins(family):
-    events = await events_of(family, generation_request(JOB.model, num_outputs=2))
+async def test_a_job_of_more_outputs_than_a_call_may_make_has_several(family):
+    request = generation_request(model_spec("flux", max_batch=MaxBatch(count=2)), num_outputs=5)
+    assert [artifact.output for artifact in await artifacts_of(family, request)] == [0, 1, 2, 3, 4]
+    assert [seeds_of(call) for call in family.pipe.calls] == [[7, 8], [9, 10], [11]]
+
+
+async def test_an_output_is_handed_over_before_the_next_call_begins(family):
+    spec = model_spec("flux", max_batch=MaxBatch(count=1))
+    events = await events_of(family, generation_request(spec, num_outputs=2))
     kinds = [type(event) for event in events]
     assert kinds.index(Artifact) < kinds.index(Progress, kinds.index(Artifact))
 
@@ -157,9 +185,9 @@ async def test_closing_the_stream_ends_the_run_within_a_step(family):
     await events_of(family, JOB)
     steps: list[int] = []
     Pipe.at_step = staticmethod(steps.append)
-    async with aclosing(family.generate(LONG)) as events:
-        async for event in events:
-            if isinstance(event, Progress) and event.step == 3:
+    async with aclosing(family.generate((LONG,))) as events:
+        async for each in events:
+            if isinstance(each.event, Progress) and each.event.step == 3:
                 break
         begun = len(steps)
     assert len(steps) < LONG.num_inference_steps
@@ -240,9 +268,8 @@ async def test_the_event_loop_goes_on_while_the_pipeline_works(family):
 )
 async def test_full_memory_fails_that_job_alone(family, error):
     Pipe.at_step = raising(error)
-    with pytest.raises(OutOfMemory) as raised:
-        await events_of(family, JOB)
-    assert "memory: offload" in raised.value.hint
+    failed = await failure_of(family, JOB)
+    assert (failed.code, "memory: offload" in failed.hint) == (OutOfMemory.code, True)
     Pipe.at_step = staticmethod(lambda step: None)
     assert len(await artifacts_of(family, JOB)) == 1
     assert family.pipe.hooks_freed == 1
@@ -250,8 +277,9 @@ async def test_full_memory_fails_that_job_alone(family, error):
 
 async def test_what_the_pipeline_says_reaches_the_person(family, caplog):
     Pipe.at_step = raising(ValueError("height must be divisible by 16"))
-    with pytest.raises(GenerationFailed, match="height must be divisible by 16"):
-        await events_of(family, JOB)
+    failed = await failure_of(family, JOB)
+    assert failed.code == GenerationFailed.code
+    assert "height must be divisible by 16" in failed.message
     assert "Traceback" in caplog.text
     assert "job job" in caplog.text
     assert family.healthy
@@ -268,9 +296,7 @@ async def test_a_failed_job_keeps_no_tensor_alive(family):
     Pipe.at_step = staticmethod(fill)
     gc.disable()
     try:
-        with pytest.raises(OutOfMemory) as raised:
-            await events_of(family, JOB)
-        assert raised.value.__context__ is raised.value.__cause__ is None
+        assert (await failure_of(family, JOB)).code == OutOfMemory.code
         assert tensors[0]() is None
     finally:
         gc.enable()
@@ -278,15 +304,16 @@ async def test_a_failed_job_keeps_no_tensor_alive(family):
 
 async def test_a_broken_accelerator_shows_in_the_familys_health(family):
     Pipe.at_step = raising(torch.AcceleratorError("CUDA error: device-side assert triggered"))
-    with pytest.raises(GenerationFailed):
-        await events_of(family, JOB)
+    assert (await failure_of(family, JOB)).code == GenerationFailed.code
     assert not family.healthy
 
 
 async def test_weights_that_cannot_be_loaded_are_named_and_may_be_tried_again(family):
     Pipe.fails_to_load = OSError("no file named model.safetensors")
-    with pytest.raises(BrokenWeights, match=r"tiny-flux.*no file named model\.safetensors"):
-        await events_of(family, JOB)
+    failed = await failure_of(family, JOB)
+    assert failed.code == BrokenWeights.code
+    assert "tiny-flux" in failed.message
+    assert "no file named model.safetensors" in failed.message
     assert family.loaded_model is None
     Pipe.fails_to_load = None
     assert len(await artifacts_of(family, JOB)) == 1
@@ -294,8 +321,7 @@ async def test_weights_that_cannot_be_loaded_are_named_and_may_be_tried_again(fa
 
 async def test_full_memory_while_loading_is_not_taken_for_broken_weights(family):
     Pipe.fails_to_load = torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(OutOfMemory):
-        await events_of(family, JOB)
+    assert (await failure_of(family, JOB)).code == OutOfMemory.code
 
 
 async def test_a_download_reports_how_far_it_is():
@@ -314,9 +340,9 @@ async def test_what_the_download_says_passes_through():
         raise LicenceRequired("Accept the licence", hint="https://example.org")
 
     family = Grey(fetch=fetch)
-    with pytest.raises(LicenceRequired, match="Accept the licence") as raised:
-        await events_of(family, JOB)
-    assert raised.value.hint == "https://example.org"
+    failed = await failure_of(family, JOB)
+    assert (failed.code, failed.message) == (LicenceRequired.code, "Accept the licence")
+    assert failed.hint == "https://example.org"
     family.close()
 
 
@@ -336,3 +362,100 @@ async def test_a_download_ends_when_its_caller_has_gone():
         await asyncio.wait_for(stop_after(family, JOB, Loading), 1)
     assert ended.is_set()
     family.close()
+
+
+# -- several jobs in one call
+
+
+class Overfull:
+    """The step of a pipeline that fails with `error` where `fails` says so of the seeds of its call."""
+
+    def __init__(self, fails: Callable[[list[int]], bool], error: Exception = FULL) -> None:
+        self._fails, self._error = fails, error
+
+    def __call__(self, step: int) -> None:
+        (pipe,) = (made for ref in Pipe.made if (made := ref()) is not None)
+        if self._fails(seeds_of(pipe.calls[-1])):
+            raise self._error
+
+
+async def test_jobs_run_as_one_call_and_each_has_its_own_events(family):
+    events = [each async for each in family.generate(MATES)]
+    assert [seeds_of(call) for call in family.pipe.calls] == [[0, 1, 2, 3]]
+    for seed, name in enumerate("abcd"):
+        loading, *steps, saving, artifact = [each.event for each in events if each.job_id == name]
+        assert isinstance(loading, Loading)
+        assert steps == [Progress(step=step, total_steps=2) for step in range(3)]
+        assert (saving, artifact.seed) == (Saving(output=0), seed)
+
+
+async def test_what_does_not_fit_into_memory_together_is_made_one_by_one(family):
+    Pipe.at_step = Overfull(lambda seeds: len(seeds) > 1)
+    events = await together(family, *MATES)
+    assert [artifact.seed for each in events.values() for artifact in made(each)] == [0, 1, 2, 3]
+    assert [seeds_of(call) for call in family.pipe.calls] == [[0, 1, 2, 3], [0], [1], [2], [3]]
+
+
+async def test_after_that_fewer_are_made_at_once(family):
+    Pipe.at_step = Overfull(lambda seeds: len(seeds) > 4)
+    request = generation_request(JOB.model, num_outputs=8)
+    assert len(await artifacts_of(family, request)) == len(await artifacts_of(family, request)) == 8
+    assert [len(seeds_of(call)) for call in family.pipe.calls] == [8, *[1] * 8, 4, 4]
+
+
+async def test_a_job_that_fails_by_itself_fails_alone(family):
+    Pipe.at_step = Overfull(lambda seeds: 2 in seeds, ValueError("not this one"))
+    events = await together(family, *MATES)
+    assert [name for name, each in events.items() if isinstance(each[-1], Artifact)] == ["a", "b", "d"]
+    assert "not this one" in events["c"][-1].message
+
+
+async def test_a_picture_that_is_not_a_number_fails_its_job_alone(family, monkeypatch):
+    call = Pipe.__call__
+
+    def spoilt(pipe: Pipe, **arguments: Any) -> tuple[torch.Tensor]:
+        (pictures,) = call(pipe, **arguments)
+        pictures[1] = torch.nan
+        return (pictures,)
+
+    monkeypatch.setattr(Pipe, "__call__", spoilt)
+    events = await together(family, *MATES)
+    assert [type(each[-1]) for each in events.values()] == [Artifact, Failed, Artifact, Artifact]
+    assert len(family.pipe.calls) == 1
+
+
+async def test_a_job_of_several_outputs_fails_once_and_makes_no_more(family):
+    Pipe.at_step = raising(ValueError("no"))
+    spec = model_spec("flux", max_batch=MaxBatch(count=2))
+    events = await events_of(family, generation_request(spec, num_outputs=6))
+    assert [type(event) for event in events].count(Failed) == 1
+    assert [seeds_of(call) for call in family.pipe.calls] == [[7, 8], [7]]
+
+
+async def test_a_broken_accelerator_fails_every_job_at_once(family):
+    Pipe.at_step = raising(torch.AcceleratorError("CUDA error: device-side assert triggered"))
+    events = await together(family, *MATES)
+    assert all(isinstance(each[-1], Failed) for each in events.values())
+    assert len(family.pipe.calls) == 1
+    assert not family.healthy
+
+
+async def test_weights_that_cannot_be_loaded_fail_every_job(family):
+    Pipe.fails_to_load = OSError("no file")
+    events = await together(family, *MATES)
+    assert {each[-1].code for each in events.values()} == {BrokenWeights.code}
+
+
+async def test_a_prompt_that_cannot_be_encoded_fails_its_job_alone(family, monkeypatch):
+    encode = Pipe.encode_prompt
+
+    def refusing(pipe: Pipe, prompt: str) -> tuple[torch.Tensor]:
+        if prompt == "bad":
+            raise ValueError("bad prompt")
+        return encode(pipe, prompt)
+
+    monkeypatch.setattr(Pipe, "encode_prompt", refusing)
+    bad = generation_request(JOB.model, job_id="bad", prompt="bad")
+    events = await together(family, bad, *MATES)
+    assert [seeds_of(call) for call in family.pipe.calls] == [[0, 1, 2, 3]]
+    assert "bad prompt" in events["bad"][-1].message

@@ -45,8 +45,9 @@ async function send(path, options) {
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  if (response.status >= 500 && !body.message) throw new Unreachable("The server is away");
-  throw new ApiError(body.message ?? response.statusText, response.status, body.code ?? "unknown");
+  // What the server refuses it explains; a bare 404 or 502 comes from what stands before it while it is away.
+  if (!body.message) throw new Unreachable("The server is away");
+  throw new ApiError(body.message, response.status, body.code ?? "unknown");
 }
 
 /**
