@@ -11,6 +11,8 @@ COLUMNS = 8
 CELL = 128
 LABEL_LINES = 4
 LINE = 11
+STRIP_FRAMES = 9
+STRIP_CELL = 96
 
 
 def sheet(pictures: Sequence[Image.Image], labels: Sequence[str], flaws: Sequence[bool]) -> Image.Image:
@@ -25,4 +27,20 @@ def sheet(pictures: Sequence[Image.Image], labels: Sequence[str], flaws: Sequenc
         lines = textwrap.wrap(label, 21)[:LABEL_LINES]
         color = "firebrick" if flaw else "black"
         draw.multiline_text((x, y + CELL + 1), "\n".join(lines), fill=color, spacing=1, font_size=10)
+    return page
+
+
+def strips(
+    clips: Sequence[Sequence[Image.Image]], labels: Sequence[str], flaws: Sequence[bool]
+) -> Image.Image:
+    """A clip a row: its prompt over nine of its frames, from the first to the last."""
+    width, height = STRIP_CELL + 3, STRIP_CELL + LINE + 8
+    page = Image.new("RGB", (STRIP_FRAMES * width, len(clips) * height), "white")
+    draw = ImageDraw.Draw(page)
+    for row, (frames, label, flaw) in enumerate(zip(clips, labels, flaws, strict=True)):
+        draw.text((2, row * height + 1), label, fill="firebrick" if flaw else "black", font_size=10)
+        for column in range(STRIP_FRAMES):
+            frame = frames[column * (len(frames) - 1) // (STRIP_FRAMES - 1)]
+            cell = frame.resize((STRIP_CELL, STRIP_CELL), Image.Resampling.NEAREST)
+            page.paste(cell, (column * width, row * height + LINE + 4))
     return page

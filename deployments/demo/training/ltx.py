@@ -1,0 +1,139 @@
+"""Training the demo LTX-Video: autoencoder, text encoder, and one transformer for both of its pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    LTXImageToVideoPipeline,
+    LTXPipeline,
+    LTXVideoTransformer3DModel,
+)
+from torch import Tensor
+
+from deployments.demo.clip_captions import CLIP_WORDS
+from deployments.demo.clips import FRAMES, SIZE
+from deployments.demo.folders import write_pipeline
+from deployments.demo.texts import T5_WIDTH, t5_encoder
+from deployments.demo.tokenizers import t5_tokenizer
+from deployments.demo.training.clip_autoencoder import train_clip_autoencoder
+from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_latents import ClipPool
+from deployments.demo.training.clip_texts import trained_text_encoder
+
+AUTOENCODER_MINUTES = 9.0
+WIDTH, HEADS, LAYERS = 128, 4, 5
+SHIFT = 2.0
+"""The scheduler's own at 144 tokens is exp(0.635)."""
+FRAME_RATES, RATE_SHARES = (8, 12, 16, 24, 25, 30), (1, 1, 5, 1, 1, 1)
+"""The frame rate stretches the positions in time; clips look the same at each."""
+NEAR_PAIRS = (
+    *((frequency, axis) for frequency in (7, 8, 9) for axis in (1, 2)),
+    *((frequency, 0) for frequency in (11, 12, 13, 14)),
+    *((frequency, axis) for frequency in (17, 18, 19) for axis in (0, 1, 2)),
+)
+"""Frequencies and axes by which the second head looks near in place, the third in time, the last in both."""
+NAME = "demo-ltx-t2v"
+
+
+def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
+    """Train, or go on training, in `folder`/`NAME`; the text-to-video pipeline's folder comes back.
+
+    The image-to-video pipeline, of the same files, is written to `folder`/demo-ltx-i2v.
+    """
+    home = folder / NAME
+    home.mkdir(parents=True, exist_ok=True)
+    vae = train_clip_autoencoder(home, AUTOENCODER_MINUTES, seed).requires_grad_(False)
+    torch.manual_seed(seed)
+    tokenizer = t5_tokenizer(128, CLIP_WORDS)
+    encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
+    transformer = new_transformer(vae.config.latent_channels)
+    pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
+    fast: Any = torch.compile(transformer)
+
+    def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        _, _, frames, rows, columns = mixed.shape
+        with torch.no_grad():
+            texts = encoder(ids).last_hidden_state
+        scale = vae.temporal_compression_ratio / _frame_rate()
+        pixels = vae.spatial_compression_ratio
+        predicted: Tensor = fast(
+            hidden_states=mixed.flatten(2).transpose(1, 2),
+            timestep=1000 * levels.repeat_interleave(rows * columns, 1),
+            encoder_hidden_states=texts,
+            encoder_attention_mask=mask,
+            num_frames=frames,
+            height=rows,
+            width=columns,
+            rope_interpolation_scale=(scale, pixels, pixels),
+            return_dict=False,
+        )[0]
+        return predicted.transpose(1, 2).view_as(mixed)
+
+    train_clip_flow(
+        transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
+    )
+    components = {
+        "scheduler": scheduler(),
+        "vae": vae,
+        "text_encoder": encoder,
+        "tokenizer": tokenizer,
+        "transformer": transformer,
+    }
+    write_pipeline(LTXImageToVideoPipeline(**components), folder / "demo-ltx-i2v" / "pipeline")
+    write_pipeline(LTXPipeline(**components), home / "pipeline")
+    return home / "pipeline"
+
+
+def _frame_rate() -> Tensor:
+    """A tensor, because each number would be compiled anew."""
+    return torch.tensor(FRAME_RATES)[torch.multinomial(torch.tensor(RATE_SHARES, dtype=torch.float), 1)]
+
+
+def scheduler() -> Any:
+    """LTX-Video's settings."""
+    return FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True,
+        base_shift=0.95,
+        max_shift=2.05,
+        base_image_seq_len=1024,
+        max_image_seq_len=4096,
+        shift_terminal=0.1,
+    )
+
+
+def new_transformer(channels: int) -> Any:
+    transformer = LTXVideoTransformer3DModel(
+        in_channels=channels,
+        out_channels=channels,
+        num_attention_heads=HEADS,
+        attention_head_dim=WIDTH // HEADS,
+        cross_attention_dim=WIDTH,
+        num_layers=LAYERS,
+        caption_channels=T5_WIDTH,
+    )
+    start_as_identity(transformer, transformer.transformer_blocks, ("proj_out", "time_embed.linear"))
+    for block in transformer.transformer_blocks:
+        look_near(block.attn1, [_channel(*pair) for pair in NEAR_PAIRS])
+    return transformer
+
+
+def _channel(frequency: int, axis: int) -> int:
+    """The first of the two channels that a frequency turns for an axis (time, row, column)."""
+    return WIDTH % 6 + 2 * (3 * frequency + axis)
+
+
+def latent_shape(vae: Any) -> tuple[int, ...]:
+    """Of one clip's latents: channels, frames, rows, columns."""
+    side = SIZE // vae.spatial_compression_ratio
+    return vae.config.latent_channels, 1 + (FRAMES - 1) // vae.temporal_compression_ratio, side, side
+
+
+def encode(vae: Any, video: Tensor) -> Tensor:
+    """Normalised latents, as the pipelines make them of a first frame."""
+    mean, deviation = (values.view(1, -1, 1, 1, 1) for values in (vae.latents_mean, vae.latents_std))
+    latents: Tensor = (vae.encode(video).latent_dist.mode() - mean) / deviation
+    return latents
