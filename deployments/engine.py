@@ -62,7 +62,7 @@ class Family:
     Outputs of one call are made together where their arguments allow. Each is what it would be alone but for
     rounding, since matrix kernels add in an order that depends on the batch: in float32 a pixel differs by at
     most 1 of 255, and 99.99 % by nothing; in bfloat16 by some steps, 17 at most with untrained weights
-    (tests/models/test_batches.py).
+    (tests/models/test_batched_pipelines.py).
     """
 
     recipes: ClassVar[Mapping[FamilyName, Recipe]] = {}

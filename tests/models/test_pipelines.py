@@ -63,7 +63,7 @@ async def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(family
 
 
 async def test_each_output_equals_a_job_of_its_own_seed(family, job):
-    """Made one by one; tests/models/test_batches.py has those that are made at once."""
+    """Made one by one; tests/models/test_batched_pipelines.py has those that are made at once."""
     job = changed(job, model=job.model.model_copy(update={"max_batch": MaxBatch(count=1)}))
     outputs = await artifacts_of(family, changed(job, num_outputs=3))
     assert [output.seed for output in outputs] == [7, 8, 9]
