@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import httpx
@@ -16,6 +17,7 @@ def generate(page: Page, url: str) -> None:
 
 def generate_working(page: Page, url: str) -> None:
     """A failed, a cancelled, a finished, a running and two waiting jobs."""
+    _end_all(url)
     _submit(url, "demo-sd35", "two quiet foxes in the snow", num_inference_steps=6)
     _submit(
         url, "demo-flux", "a small yellow star on a green background", num_images=4, num_inference_steps=2
@@ -32,6 +34,15 @@ def generate_working(page: Page, url: str) -> None:
     httpx.post(f"{url}/api/jobs/{endless.pop()}/cancel")
     page.locator(".card[data-status=processing] [role=progressbar][aria-valuenow]").wait_for()
     expect(page.locator(".card[data-status=pending]")).to_have_count(2)
+
+
+def _end_all(url: str) -> None:
+    """Whatever an earlier test left."""
+    httpx.post(f"{url}/api/queue/clear")
+    for job in httpx.get(f"{url}/api/jobs?status=processing").json()["jobs"]:
+        httpx.post(f"{url}/api/jobs/{job['id']}/cancel")
+    while httpx.get(f"{url}/api/queue").json()["processing"]:
+        time.sleep(0.05)
 
 
 def picker(page: Page, url: str) -> None:
