@@ -132,6 +132,7 @@ async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledB
     if not await services.blocking(services.jobs.move, JobId(job_id), before=before):
         raise Conflict("Only waiting jobs can be moved, and only before a waiting job")
     services.dispatcher.wake(JobId(job_id), JobStatus.PENDING)
+    services.outlooks.outdate()
     return {"status": "success", "job_id": job_id, "message": "Moved"}
 
 

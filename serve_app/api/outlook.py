@@ -68,6 +68,7 @@ class Outlooks:
     def __init__(self) -> None:
         self._latest = Outlook(made_at=-TTL_S)
         self._cost_s = 0.0
+        self._outdated = False
         self._lock = asyncio.Lock()
 
     async def read(self, dispatcher: Dispatcher, blocking: Blocking, job_id: str | None = None) -> Outlook:
@@ -78,7 +79,13 @@ class Outlooks:
                     await self._renew(dispatcher, blocking)
         return self._latest
 
+    def outdate(self) -> None:
+        """Someone has changed the queue's order, and will look at what came of it."""
+        self._outdated = True
+
     def _is_old(self, job_id: str | None) -> bool:
+        if self._outdated:
+            return True
         age = time.monotonic() - self._latest.made_at
         if job_id is not None and self._latest.lacks(job_id):
             return age > max(UNKNOWN_TTL_S, UNKNOWN_TTL_PER_COST * self._cost_s)
@@ -86,6 +93,7 @@ class Outlooks:
 
     async def _renew(self, dispatcher: Dispatcher, blocking: Blocking) -> None:
         begun = time.monotonic()
+        self._outdated = False
         present = await dispatcher.present()
         self._latest = Outlook(made_at=begun) if present is None else await blocking(_look, present, begun)
         self._cost_s = time.monotonic() - begun

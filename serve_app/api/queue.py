@@ -116,6 +116,7 @@ async def pause(services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Start no further jobs until resumed. Running ones go on."""
     caller.must_be_admin()
     await services.blocking(services.jobs.set_paused, True)
+    services.outlooks.outdate()
     return {"status": "success", "paused": True, "message": "The queue is paused; running jobs go on"}
 
 
@@ -125,6 +126,7 @@ async def resume(services: Injected, caller: CalledBy) -> dict[str, Any]:
     caller.must_be_admin()
     await services.blocking(services.jobs.set_paused, False)
     services.dispatcher.nudge()
+    services.outlooks.outdate()
     return {"status": "success", "paused": False, "message": "The queue runs"}
 
 
@@ -133,6 +135,7 @@ async def clear(services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Cancel every waiting job that the caller may see."""
     count = await services.blocking(services.jobs.clear, now=services.clock(), client=caller.scope)
     services.dispatcher.nudge()
+    services.outlooks.outdate()
     return {"status": "success", "cleared": count, "message": f"Cancelled {count} waiting job(s)"}
 
 
@@ -150,6 +153,7 @@ async def reset_queue(services: Injected, caller: CalledBy) -> dict[str, Any]:
         only_expired=True,
     )
     services.dispatcher.nudge()
+    services.outlooks.outdate()
     count = len(taken_back)
     message = f"Reset {count} stalled jobs to pending status"
     return {"status": "success", "reset_count": count, "message": message}

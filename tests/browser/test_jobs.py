@@ -35,6 +35,7 @@ def choose_model(page: Page, name: str) -> None:
 
 
 def submit(page: Page, prompt: str) -> Locator:
+    page.locator(".picker-button").wait_for()
     page.get_by_label("Prompt", exact=True).fill(prompt)
     page.keyboard.press("Control+Enter")
     return card(page, prompt)

@@ -55,7 +55,7 @@ def test_a_new_card_shows_before_the_server_has_answered(open_page: OpenPage, qu
     page = open_page(quick)
     page.locator(".picker-button").wait_for()
     held: list[Route] = []
-    page.route("**/api/generate", held.append)
+    page.route("**/api/generate", lambda route: held.append(route))
     page.get_by_label("Prompt", exact=True).fill("shown at once")
     took_ms = page.evaluate(
         """() => new Promise((done) => {
@@ -161,7 +161,7 @@ def test_several_are_selected_and_their_deletion_is_undone(open_page: OpenPage, 
 
 def test_german_is_complete_and_kept(open_page: OpenPage, quick: str) -> None:
     page = open_page(quick)
-    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("button", name="Settings", exact=True).click()
     page.get_by_role("button", name="Deutsch").click()
     expect(page.get_by_role("button", name="Bild erzeugen")).to_be_visible()
     page.reload()

@@ -85,3 +85,14 @@ def test_what_was_foretold_comes_nearer_with_time() -> None:
     now = old.expected("1", 1)
     assert now is not None
     assert (now.start_s, now.end_s) == (0.0, pytest.approx(15.0, abs=1))
+
+
+async def test_who_changes_the_order_is_shown_the_new_one(blocking: Blocking) -> None:
+    dispatcher, outlooks = Dispatcher(present(waiting("1"), waiting("2"))), Outlooks()
+    await outlooks.read(dispatcher, blocking)
+    dispatcher.now = present(waiting("2"), waiting("1"))
+    outlooks.outdate()
+    for _ in range(2):
+        outlook = await outlooks.read(dispatcher, blocking)
+        assert outlook.present == dispatcher.now
+    assert dispatcher.asked == 2
