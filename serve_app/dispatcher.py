@@ -195,10 +195,9 @@ class Dispatcher:
         resting = self._obstacles.resting(time.monotonic())
         known = (job for job in waiting if job.model in self._registry)
         by_id = {job.id: job for job in known if self._fleet.deployment_of(job.model) not in resting}
-        await self._fleet.read_for(job.model for job in by_id.values())
+        state = await self._fleet.read_for(job.model for job in by_id.values())
         decision = self._plan(by_id.values())
-        if not decision.starts:
-            await self._fleet.read()
+        if not decision.starts and await self._fleet.read() is not state:
             decision = self._plan(by_id.values())
         for start in decision.starts:
             await self._start([by_id[JobId(job_id)] for job_id in start.jobs])
