@@ -27,7 +27,7 @@ def test_the_suffix_follows_the_content(content_type: str, suffix: str) -> None:
     assert named("m", content_type=content_type).endswith(suffix)
 
 
-@pytest.mark.parametrize("model", ["../../etc/passwd", "/root/x", "a b\nc", "..", ""])
+@pytest.mark.parametrize("model", ["../../etc/passwd", "/srv/x", "a b\nc", "..", ""])
 def test_a_name_never_leaves_its_folder(model: str) -> None:
     name = named(model)
     assert Path(name).name == name
