@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from PIL import Image
 
-from deployments.demo import WEIGHTS
+from deployments.demo import WEIGHTS, hit_rates
 from deployments.demo.captions import caption, wording
 from deployments.demo.drawing import Style
 from deployments.demo.judge import Verdict, judge
@@ -27,7 +27,6 @@ STYLES: dict[str, Style] = {
     "demo-flux-outline": "outlined",
     "demo-sd35": "filled",
 }
-COLUMNS = tuple(field.name for field in fields(Verdict))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,19 +55,11 @@ def samples(arguments: argparse.Namespace) -> Iterator[Sample]:
 
 
 def table(results: list[Sample]) -> str:
-    """Hit rates in Markdown: what is right in how many, for one thing, two things and all."""
-    singles = [sample for sample in results if sample.scene.relation is None]
-    pairs = [sample for sample in results if sample.scene.relation is not None]
-    head = f"| | prompts | {' | '.join(COLUMNS)} | everything |"
-    rows = [_row(*row) for row in (("one thing", singles), ("two things", pairs), ("all", results))]
-    return "\n".join([head, "|-" * (len(COLUMNS) + 3) + "|", *rows])
-
-
-def _row(name: str, group: list[Sample]) -> str:
-    counts = [sum(getattr(sample.verdict, column) for sample in group) for column in COLUMNS]
-    counts.append(sum(sample.verdict.all for sample in group))
-    rates = " | ".join(f"{100 * count / max(1, len(group)):.0f} %" for count in counts)
-    return f"| {name} | {len(group)} | {rates} |"
+    """Hit rates in Markdown, for one thing, two things and all."""
+    singles = [sample.verdict for sample in results if sample.scene.relation is None]
+    pairs = [sample.verdict for sample in results if sample.scene.relation is not None]
+    everything = [sample.verdict for sample in results]
+    return hit_rates.table({"one thing": singles, "two things": pairs, "all": everything})
 
 
 def _arguments() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,14 +17,13 @@ import torch
 from diffusers import LTXImageToVideoPipeline, LTXPipeline, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 
-from deployments.demo import WEIGHTS
+from deployments.demo import WEIGHTS, hit_rates
 from deployments.demo.clip_captions import clip_caption, clip_wording, motion_wording
 from deployments.demo.clip_judge import ClipVerdict, judge_clip, psnr
 from deployments.demo.clips import FRAMES, MOTIONS, SIZE, Clip, sample_clip
 from deployments.demo.drawing import render
 from deployments.demo.sheets import strips
 
-COLUMNS = tuple(field.name for field in fields(ClipVerdict))
 NEAR = 25.0
 """dB between a clip's first frame and its source."""
 PIPELINES: dict[str, Any] = {
@@ -106,18 +105,12 @@ def _generate(
 
 
 def table(results: list[ClipSample]) -> str:
-    """Hit rates in Markdown: what is right in how many, by motion and in all."""
-    head = f"| | prompts | {' | '.join(COLUMNS)} | everything |"
-    rows = [_row(motion, [s for s in results if s.clip.motion == motion]) for motion in MOTIONS[:-1]]
-    rows.append(_row("all", results))
-    return "\n".join([head, "|-" * (len(COLUMNS) + 3) + "|", *rows])
-
-
-def _row(name: str, group: list[ClipSample]) -> str:
-    counts = [sum(getattr(sample.verdict, column) for sample in group) for column in COLUMNS]
-    counts.append(sum(sample.verdict.all for sample in group))
-    rates = " | ".join(f"{100 * count / max(1, len(group)):.0f} %" for count in counts)
-    return f"| {name} | {len(group)} | {rates} |"
+    """Hit rates in Markdown, by motion and in all."""
+    groups = {
+        motion: [sample.verdict for sample in results if sample.clip.motion == motion]
+        for motion in MOTIONS[:-1]
+    }
+    return hit_rates.table({**groups, "all": [sample.verdict for sample in results]})
 
 
 def _arguments() -> argparse.Namespace:
