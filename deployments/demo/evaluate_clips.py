@@ -106,7 +106,7 @@ def _generate(
 
 def table(results: list[ClipSample]) -> str:
     """Hit rates in Markdown, by motion and in all."""
-    groups = {
+    groups: dict[str, list[ClipVerdict]] = {
         motion: [sample.verdict for sample in results if sample.clip.motion == motion]
         for motion in MOTIONS[:-1]
     }
