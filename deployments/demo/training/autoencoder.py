@@ -7,6 +7,7 @@ for what they lack. Flow models learn such latents in a fraction of the time tha
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -67,7 +68,17 @@ def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
         return AutoencoderKL.from_pretrained(finished).eval()
     torch.manual_seed(seed)
     vae = new_autoencoder()
-    run = Run(
+    run = autoencoder_run(vae, folder, minutes, seed)
+    held_out = pictures([sample_scene(Random(f"{seed} {k}"), "test") for k in range(16)])
+    fit(vae, run, lambda: _loss(vae, run), held_out)
+    _normalise(vae, Random(seed))
+    vae.save_pretrained(finished)
+    return vae.eval()
+
+
+def autoencoder_run(vae: Any, folder: Path, minutes: float, seed: int) -> Run:
+    """The run that trains an autoencoder, of pictures or clips, with its state in `folder`."""
+    return Run(
         nn.ModuleDict({"vae": vae}),
         folder / "autoencoder.pt",
         minutes=minutes,
@@ -75,17 +86,17 @@ def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
         seed=seed,
         decay=0.995,
     )
-    held_out = pictures([sample_scene(Random(f"{seed} {k}"), "test") for k in range(16)])
+
+
+def fit(vae: Any, run: Run, loss: Callable[[], Tensor], held_out: Tensor) -> None:
+    """Train until the run's time is spent, telling the PSNR of `held_out`; the averaged weights stay."""
 
     def report() -> str:
         with run.averaged():
             return f"PSNR {psnr(vae, held_out):.2f} dB"
 
-    run.train(lambda: _loss(vae, run), report)
+    run.train(loss, report)
     run.settle()
-    _normalise(vae, Random(seed))
-    vae.save_pretrained(finished)
-    return vae.eval()
 
 
 def pictures(scenes: list[Scene], size: int = SIZE, style: Style = "filled") -> Tensor:
@@ -96,8 +107,8 @@ def pictures(scenes: list[Scene], size: int = SIZE, style: Style = "filled") -> 
 
 @torch.no_grad()
 def psnr(vae: Any, images: Tensor) -> float:
-    """Of the round trip, in dB, from the mean squared error of all images."""
-    back = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
+    """Of the round trip of pictures or clips, in dB, from the mean squared error of all."""
+    back = vae.decode(vae.encode(images).latent_dist.mode()).sample.clamp(-1, 1)
     return -10 * math.log10(float(((images - back) / 2).square().mean()))
 
 
@@ -107,11 +118,16 @@ def _loss(vae: Any, run: Run) -> Tensor:
     mean, logvar = posterior.mean, posterior.logvar
     off = LATENT_NOISE * mean.detach().std() * torch.rand(len(mean), 1, 1, 1)
     back = vae.decode(mean + (logvar.exp() + off**2).sqrt() * torch.randn_like(mean)).sample
-    error = images - back
-    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    loss: Tensor = error.abs().mean() + 0.5 * edges + error.square().mean() + KL_WEIGHT * kl
+    loss: Tensor = reconstruction_loss(images - back) + KL_WEIGHT * kl
     return loss + _distance_from_small_picture(mean, images)
+
+
+def reconstruction_loss(error: Tensor) -> Tensor:
+    """Of differences [..., rows, columns]: absolute, squared, and once more where they form edges."""
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    loss: Tensor = error.abs().mean() + 0.5 * edges + error.square().mean()
+    return loss
 
 
 def _distance_from_small_picture(latents: Tensor, images: Tensor) -> Tensor:

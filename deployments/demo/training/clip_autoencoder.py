@@ -5,7 +5,6 @@ LTX's image to video knows no patches of latents: what a token covers, the autoe
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +14,7 @@ from diffusers import AutoencoderKLLTXVideo
 from torch import Tensor, nn
 
 from deployments.demo.clips import sample_clip
+from deployments.demo.training.autoencoder import autoencoder_run, fit, reconstruction_loss
 from deployments.demo.training.clip_latents import videos
 from deployments.demo.training.run import Run
 
@@ -62,32 +62,11 @@ def train_clip_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
         return AutoencoderKLLTXVideo.from_pretrained(finished).eval()
     torch.manual_seed(seed)
     vae = new_clip_autoencoder()
-    run = Run(
-        nn.ModuleDict({"vae": vae}),
-        folder / "autoencoder.pt",
-        minutes=minutes,
-        learning_rate=4e-3,
-        seed=seed,
-        decay=0.995,
-    )
-    held_out = _videos(Random(f"{seed} test"), 12, "test")
-
-    def report() -> str:
-        with run.averaged():
-            return f"PSNR {psnr(vae, held_out):.2f} dB"
-
-    run.train(lambda: _loss(vae, run), report)
-    run.settle()
+    run = autoencoder_run(vae, folder, minutes, seed)
+    fit(vae, run, lambda: _loss(vae, run), _videos(Random(f"{seed} test"), 12, "test"))
     _normalise(vae, Random(seed))
     vae.save_pretrained(finished)
     return vae.eval()
-
-
-@torch.no_grad()
-def psnr(vae: Any, clips: Tensor) -> float:
-    """Of the round trip, in dB, from the mean squared error of all clips."""
-    back = vae.decode(vae.encode(clips).latent_dist.mode()).sample.clamp(-1, 1)
-    return -10 * math.log10(float(((clips - back) / 2).square().mean()))
 
 
 def small_videos(clips: Tensor) -> Tensor:
@@ -106,13 +85,9 @@ def _loss(vae: Any, run: Run) -> Tensor:
     mean, logvar = posterior.mean, posterior.logvar[:, :1]
     noise = (logvar.exp() + LATENT_NOISE**2).sqrt()
     back = vae.decode(mean + noise * torch.randn_like(mean)).sample
-    error = clips - back
-    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     kl = 0.5 * (mean.square().mean() + (logvar.exp() - 1 - logvar).mean())
     colors = nn.functional.mse_loss(mean[:, :COLORS], small_videos(clips))
-    loss: Tensor = (
-        error.abs().mean() + 0.5 * edges + error.square().mean() + KL_WEIGHT * kl + COLOR_WEIGHT * colors
-    )
+    loss: Tensor = reconstruction_loss(clips - back) + KL_WEIGHT * kl + COLOR_WEIGHT * colors
     return loss
 
 
