@@ -13,7 +13,7 @@ from tests.servers import Server
 from tests.serving import Api, View
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the settings of a fresh machine."""
     server = Server(tmp_path_factory.mktemp("server") / "home")
@@ -24,13 +24,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(server: Server) -> Iterator[Api]:
     with closing(Api(server.url)) as api:
         yield api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def upload(api: Api) -> View:
     """A picture of a person's own, twice as wide as high, left half red and right half blue."""
     picture = Image.new("RGB", (640, 320), (220, 40, 40))
@@ -43,7 +43,7 @@ def upload(api: Api) -> View:
 CLIP = {"num_frames": 9, "fps": 8, "num_inference_steps": 4, "seed": 11}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made(api: Api, upload: View) -> dict[str, View]:
     """One job of every kind, ended. Submitted together, so that each model is loaded once."""
     jobs = {

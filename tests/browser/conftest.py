@@ -36,8 +36,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Ends with the tests of this folder: until then its event loop runs, and no other test can start one."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
@@ -69,7 +70,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     assert not [trouble for trouble in troubles if not any(text in trouble for text in NETWORK)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`cyberimage up` with the demo models."""
     server = Server(tmp_path_factory.mktemp("page") / "home", port=free_port())
@@ -92,7 +93,7 @@ def api(server: Server) -> Iterator[Api]:
             api.end(job["id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server in one process, with some pictures."""
     with quick_server(tmp_path_factory.mktemp("quick"), media=60) as url:

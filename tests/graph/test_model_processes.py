@@ -81,11 +81,11 @@ def test_model_processes_are_forked_and_named(graph: Graph):
 
 
 def test_a_worker_process_is_kept_ready_for_the_next_replica(graph: Graph):
-    (spare,) = until(lambda: processes.titled(graph.pid, "ray::IDLE"))
+    spares = until(lambda: processes.titled(graph.pid, "ray::IDLE"))
     graph.api.post("/api/models/demo-flux/unload")
     graph.api.until_replicas("Flux", 0)
     graph.api.completed(graph.api.paint(**SHORT))
-    assert graph.replicas("Flux") == [spare.pid]
+    assert set(graph.replicas("Flux")) <= {spare.pid for spare in spares}
 
 
 def test_a_job_whose_model_process_is_killed_runs_again_in_a_new_one_of_the_same_replica(graph: Graph):

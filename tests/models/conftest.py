@@ -22,14 +22,14 @@ Folders = Callable[[str], Path]
 MakeFamily = Callable[[FamilyName], Family]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """The folder of the tiny model of a family's name."""
     root = tmp_path_factory.mktemp("tiny")
     return cache(lambda name: tiny_models.build(tiny_models.PIPELINES[name], root / name))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def warm_families() -> Iterator[MakeFamily]:
     """One family of each name that stays loaded from test to test."""
     warm = cache(lambda name: load_family(name)(fetch=fetch_local))
