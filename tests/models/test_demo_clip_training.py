@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from deployments.demo.clips import FRAMES, SIZE, sample_clip  # noqa: E402
-from deployments.demo.training.clip_autoencoder import COLORS, small_videos  # noqa: E402
+from deployments.demo.training.clip_autoencoder import small_videos  # noqa: E402
 from deployments.demo.training.clip_flow import noise_levels  # noqa: E402
 from deployments.demo.training.clip_latents import ClipPool, videos  # noqa: E402
 
@@ -62,8 +62,8 @@ def test_noise_levels_are_in_range_and_many_are_near_one() -> None:
 
 def test_a_small_video_has_the_mean_colours_of_its_blocks() -> None:
     clip = videos([sample_clip(Random(1))])
-    small = small_videos(clip)
-    assert small.shape == (1, COLORS, 1 + (FRAMES - 1) // 2, SIZE // 16, SIZE // 16)
+    small = small_videos(clip, 16)
+    assert small.shape == (1, 48, 1 + (FRAMES - 1) // 2, SIZE // 16, SIZE // 16)
     block = clip[0, 1, 3:5, 20:24, 36:40].mean()  # green of rows 5, columns 9 of blocks; frames 3 and 4
     inside = 1 * 16 + (5 % 4) * 4 + 9 % 4
     assert small[0, inside, 2, 5 // 4, 9 // 4] == pytest.approx(float(block), abs=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import (
+    AutoencoderKLLTXVideo,
     FlowMatchEulerDiscreteScheduler,
     LTXImageToVideoPipeline,
     LTXPipeline,
@@ -46,7 +47,9 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = train_clip_autoencoder(home, AUTOENCODER_MINUTES, seed).requires_grad_(False)
+    vae = train_clip_autoencoder(
+        new_autoencoder(), set_statistics, home, minutes=AUTOENCODER_MINUTES, seed=seed
+    ).requires_grad_(False)
     torch.manual_seed(seed)
     tokenizer = t5_tokenizer(128, CLIP_WORDS)
     encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
@@ -103,6 +106,35 @@ def scheduler() -> Any:
         max_image_seq_len=4096,
         shift_terminal=0.1,
     )
+
+
+def new_autoencoder() -> Any:
+    """16 pixels and 2 frames a latent, so that a clip is 144 tokens; 48 channels are the small video.
+
+    LTX's image to video knows no patches of latents: what a token covers, the autoencoder has to compress.
+    """
+    return AutoencoderKLLTXVideo(
+        latent_channels=64,
+        block_out_channels=(64, 64),
+        down_block_types=("LTXVideo095DownBlock3D",),
+        spatio_temporal_scaling=(True,),
+        layers_per_block=(1, 1),
+        downsample_type=("spatiotemporal",),
+        decoder_block_out_channels=(96,),
+        decoder_spatio_temporal_scaling=(True,),
+        decoder_layers_per_block=(2, 1),
+        decoder_inject_noise=(False, False),
+        upsample_residual=(True,),
+        upsample_factor=(1,),
+        patch_size=8,
+        encoder_causal=True,
+        decoder_causal=False,
+    )
+
+
+def set_statistics(vae: Any, mean: Tensor, deviation: Tensor) -> None:
+    vae.latents_mean.copy_(mean)
+    vae.latents_std.copy_(deviation)
 
 
 def new_transformer(channels: int) -> Any:
