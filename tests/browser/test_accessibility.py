@@ -13,7 +13,7 @@ from tests.browser.states import STATES
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def axe() -> Callable[[Page], list[str]]:
     source = AXE.read_text("utf-8")
 

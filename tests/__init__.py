@@ -1,0 +1,1 @@
+"""Whether the server does what it says."""

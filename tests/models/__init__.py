@@ -1,0 +1,1 @@
+"""The engine on real pipeline classes with tiny weights."""
