@@ -25,11 +25,11 @@ $(VENV)/.installed-test: $(VENV)/.installed
 run: install
 	$(BIN)/cyberimage up --models $(MODELS) --example
 
-test: install-test lint
-	$(BIN)/python -m pytest
+test: lint unit
+	$(BIN)/python -m pytest --ignore tests/unit
 
 unit: install-test
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit --numprocesses logical
 
 lint: install-test lint-page
 	$(BIN)/ruff check .
