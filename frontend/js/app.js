@@ -3,7 +3,7 @@ import { ASSETS } from "./core/api.js";
 import { language, t } from "./core/i18n.js";
 import { useShortcuts } from "./core/keys.js";
 import { connection, queue } from "./core/live.js";
-import { setPageTitle } from "./core/notices.js";
+import { announced, setPageTitle } from "./core/notices.js";
 import { go, hrefOf, place } from "./core/router.js";
 import { useStore } from "./core/store.js";
 import { GeneratePage } from "./generate/page.js";
@@ -45,6 +45,7 @@ function Frame() {
     <${Bar} page=${page} />
     <${Banner} />
     <main id="main" class="main" tabindex="-1"><${Guarded} key=${page} page=${component} /></main>
+    <${Announcer} />
     <div class="frame-toasts"><${Toasts} /></div>
     <${DropZone} />
     ${open && html`<${Dialogues} />`}
@@ -88,6 +89,8 @@ function Banner() {
   if (!paused) return null;
   return html`<div class="banner notice" role="status"><${Icon} name="pause" small />${t("queue.isPaused")}</div>`;
 }
+
+const Announcer = () => html`<p class="visually-hidden" role="status">${useStore(announced)}</p>`;
 
 /** @param {{page: import("../vendor/htm-preact.js").Component}} props */
 function Guarded({ page }) {

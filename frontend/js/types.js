@@ -81,6 +81,8 @@
  * @property {number} attempts
  * @property {Waiting | null} [waiting]
  * @property {number} priority
+ * @property {number | null} [run_seconds] of the call that made it
+ * @property {number | null} [batch_size] jobs that shared that call
  * @property {Progress} progress
  * @property {Medium[]} images
  *

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import REPOSITORY, chromium, quick_server
-from tests.browser.states import STATES, settle
+from tests.browser.conftest import REPOSITORY, chromium, end_all, quick_server
+from tests.browser.states import STATES
 
 FOLDER = REPOSITORY / "out/screenshots"
 SIZES = {"wide": (1440, 900), "tablet": (834, 1112), "phone": (360, 740)}
 THEMES = ("dark", "light")
+PICTURES_SHOW = """() => [...document.images].every(
+    (image) => image.complete || image.getBoundingClientRect().top > innerHeight
+)"""
 
 
 def main() -> None:
@@ -41,10 +44,11 @@ def main() -> None:
                     page = context.new_page()
                     page.goto(url)
                     reach(page, url)
+                    page.wait_for_function(PICTURES_SHOW)
                     page.wait_for_timeout(400)
                     page.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png")
                     context.close()
-                    settle(url)
+                    end_all(url)
         browser.close()
     print(f"{len(list(FOLDER.iterdir()))} pictures in {FOLDER}")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.servers import Server
 from tests.serving import Api
@@ -26,6 +26,9 @@ AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 NETWORK = ("net::ERR_", "Failed to load resource")
 
 OpenPage = Callable[..., Page]
+
+#: Playwright's five seconds are little for a machine that does other things, too.
+expect.set_options(timeout=30_000)
 
 
 def chromium() -> str:
@@ -58,7 +61,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             if beside is None:
                 stack.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(30_000)
             page.on("pageerror", lambda error: troubles.append(str(error)))
             page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
             page.goto(url)
@@ -94,10 +97,25 @@ def api(server: Server) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="package")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server in one process, with some pictures."""
+def running_quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with quick_server(tmp_path_factory.mktemp("quick"), media=60) as url:
         yield url
+
+
+@pytest.fixture
+def quick(running_quick: str) -> Iterator[str]:
+    """The address of a server in one process, with some pictures; every job is ended before the next test."""
+    yield running_quick
+    end_all(running_quick)
+
+
+def end_all(url: str) -> None:
+    """End every job of the server."""
+    httpx.post(f"{url}/api/queue/clear")
+    for job in httpx.get(f"{url}/api/jobs?status=processing").json()["jobs"]:
+        httpx.post(f"{url}/api/jobs/{job['id']}/cancel")
+    while httpx.get(f"{url}/api/queue").json()["processing"]:
+        time.sleep(0.05)
 
 
 @contextmanager

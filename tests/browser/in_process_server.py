@@ -22,6 +22,8 @@ from sqlalchemy import create_engine
 
 from configs.registry import load_registry
 from configs.settings import Settings
+from deployments import fake
+from deployments.contract import GenerationRequest
 from deployments.errors import OutOfMemory
 from serve_app.api import create_app
 from storage import open_stores
@@ -42,6 +44,10 @@ PROMPTS = (
 SEED = 7
 
 
+#: A call gets as far as this step and no farther, so that a state with a running job lasts.
+LAST_STEP = 45
+
+
 class Pace:
     """Every step of a run takes so long. Stands where tests have their gate."""
 
@@ -50,6 +56,8 @@ class Pace:
 
     async def __call__(self, done: int) -> None:
         await asyncio.sleep(self.step_s)
+        if done == LAST_STEP:
+            await asyncio.Event().wait()
 
     def open(self) -> None:
         self.step_s = 0
@@ -73,6 +81,14 @@ def landscape(seed: int, side: int = 480) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels, "HSV").convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def scenery(request: GenerationRequest, shapes: list[tuple[int, ...]], *, shift: int) -> Image.Image:
+    """What a family makes, instead of circles: nicer to look at. A clip's frames move on by `shift`."""
+    side = max(request.width, request.height)
+    with Image.open(io.BytesIO(landscape(hash(tuple(shapes)), side))) as image:
+        pixels = np.roll(np.asarray(image), -shift, axis=1)
+    return Image.fromarray(pixels).resize((request.width, request.height))
 
 
 def _paint(colour: list[Pixels], where: Pixels, value: tuple[float, float, float]) -> None:
@@ -121,6 +137,7 @@ def made_of(number: int) -> dict[str, Any]:
 async def serve(folder: Path, *, port: int, media: int, step_s: float) -> None:
     settings = Settings(_env_file=None, models="demo", data_dir=folder)
     os.fsync = lambda descriptor: None
+    fake._draw = scenery
     database = folder / "page.sqlite3"
     with (
         open_stores(f"sqlite:///{database}") as stores,

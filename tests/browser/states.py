@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import httpx
 from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import end_all
 
 State = Callable[[Page, str], None]
 
@@ -17,7 +18,7 @@ def generate(page: Page, url: str) -> None:
 
 def generate_working(page: Page, url: str) -> None:
     """A failed, a cancelled, a finished, a running and two waiting jobs."""
-    _end_all(url)
+    end_all(url)
     _submit(url, "demo-sd35", "two quiet foxes in the snow", num_inference_steps=6)
     _submit(
         url, "demo-flux", "a small yellow star on a green background", num_images=4, num_inference_steps=2
@@ -36,13 +37,16 @@ def generate_working(page: Page, url: str) -> None:
     expect(page.locator(".card[data-status=pending]")).to_have_count(2)
 
 
-def _end_all(url: str) -> None:
-    """Whatever an earlier test left."""
-    httpx.post(f"{url}/api/queue/clear")
-    for job in httpx.get(f"{url}/api/jobs?status=processing").json()["jobs"]:
-        httpx.post(f"{url}/api/jobs/{job['id']}/cancel")
-    while httpx.get(f"{url}/api/queue").json()["processing"]:
-        time.sleep(0.05)
+def alternatives(page: Page, url: str) -> None:
+    page.locator(".picker-button").wait_for()
+    page.get_by_label("Prompt", exact=True).fill("a {small|large} star on a {green|violet} background")
+    page.get_by_text("Stands for 4 prompts").click()
+
+
+def editing(page: Page, url: str) -> None:
+    generate_working(page, url)
+    page.locator(".card[data-status=pending]").first.get_by_role("button", name="Edit").click()
+    page.get_by_text("You are changing a waiting job").wait_for()
 
 
 def picker(page: Page, url: str) -> None:
@@ -84,10 +88,21 @@ def selection(page: Page, url: str) -> None:
     page.locator(".tile-open").nth(3).click()
 
 
+def filtered(page: Page, url: str) -> None:
+    page.goto(f"{url}/gallery?search=calm+sea&model=demo-flux&type=image")
+    page.locator(".tile-open img").first.wait_for()
+
+
 def viewer(page: Page, url: str) -> None:
     gallery(page, url)
     page.locator(".tile-open").nth(2).click()
     page.locator(".stage-medium").wait_for()
+
+
+def compare(page: Page, url: str) -> None:
+    viewer(page, url)
+    page.get_by_role("dialog", name="Viewer").get_by_role("button", name="Compare").click()
+    page.get_by_role("slider").wait_for()
 
 
 def animate(page: Page, url: str) -> None:
@@ -107,8 +122,10 @@ def away(page: Page, url: str) -> None:
     page.locator(".picker-button").wait_for()
     page.context.set_offline(True)
     page.route("**/api/**", lambda route: route.abort())
-    page.evaluate("dispatchEvent(new Event('online'))")
-    page.get_by_role("alert").wait_for()
+    # More than once: an answer that was under way would tell that the server is there.
+    page.wait_for_function(
+        "() => dispatchEvent(new Event('online')) && document.querySelector('[role=alert]')", polling=500
+    )
 
 
 #: Those that leave jobs behind come last.
@@ -121,19 +138,16 @@ STATES: dict[str, State] = {
     "gallery": gallery,
     "gallery-empty": gallery_empty,
     "selection": selection,
+    "filtered": filtered,
     "viewer": viewer,
+    "compare": compare,
     "animate": animate,
+    "alternatives": alternatives,
     "away": away,
     "working": generate_working,
+    "editing": editing,
     "queue": queue,
 }
-
-
-def settle(url: str) -> None:
-    """End every job that a state has begun."""
-    httpx.post(f"{url}/api/queue/clear")
-    for job in httpx.get(f"{url}/api/jobs?status=processing").json()["jobs"]:
-        httpx.post(f"{url}/api/jobs/{job['id']}/cancel")
 
 
 def _submit(url: str, model: str, prompt: str, **values: int) -> str:

@@ -91,6 +91,7 @@ def test_a_job_that_could_not_be_sent_waits_to_be_sent_again(open_page: OpenPage
 
 def test_it_stays_true_without_events(open_page: OpenPage, quick: str, browser: Any) -> None:
     page = open_page("about:blank", wait=False)
+    page.add_init_script("delete window.SharedWorker")  # Its requests cannot be held up.
     page.route("**/api/events", lambda route: route.abort())
     page.goto(quick)
     page.locator(".picker-button").wait_for()

@@ -178,8 +178,6 @@ export const unload = (name) => post(`api/models/${encodeURIComponent(name)}/unl
 /** @returns {Promise<{version: string, device: string, demo: boolean}>} */
 export const health = () => get("health");
 
-export const events = () => new EventSource(address("api/events"));
-
 // -- media
 
 /** @param {Pick<Medium, "id" | "media_type">} medium */

@@ -90,29 +90,47 @@ export const submitsSettled = () => Promise.allSettled([...sending]);
 const unsent = new Map();
 
 /**
- * Show the job at once and send it. A refusal is thrown; a server that is away leaves the card, to send again.
+ * Show the jobs at once and send them one after another, so that they wait in this order. A refusal is thrown,
+ * and ends it; a server that is away leaves the cards, to send again.
  *
- * @param {Submission} submission
+ * @param {readonly Submission[]} submissions
+ * @returns {Promise<string[]>} the ids of those that the server has
  */
-export async function submit(submission) {
-  const local = draftJob(submission);
-  receiveLocal(local);
+export async function submit(submissions) {
+  const cards = submissions.map(draftJob);
+  cards.forEach(receiveLocal);
+  const ids = [];
+  try {
+    for (const [at, submission] of submissions.entries()) ids.push(await send(cards[at], submission));
+  } catch (error) {
+    for (const card of cards) if (jobs.get().get(card.id)?.status === "sending") drop(card.id);
+    throw error;
+  }
+  return ids.filter((id) => id !== null);
+}
+
+/**
+ * @param {Job} card
+ * @param {Submission} submission
+ * @returns {Promise<string | null>} the job's id; null where the server is away
+ */
+async function send(card, submission) {
   const sent = api.submit(submission);
   sending.add(sent);
   try {
     const id = await sent;
-    replace(local.id, { ...local, id, status: "pending" });
+    replace(card.id, { ...card, id, status: "pending" });
     sending.delete(sent);
     receive([await api.job(id)]);
+    return id;
   } catch (error) {
     sending.delete(sent);
-    if (!(error instanceof api.Unreachable)) {
-      drop(local.id);
-      throw error;
+    if (!(error instanceof api.Unreachable)) throw error;
+    if (jobs.get().has(card.id)) {
+      unsent.set(card.id, submission);
+      receiveLocal({ ...card, status: "unsent" });
     }
-    if (!jobs.get().has(local.id)) return;
-    unsent.set(local.id, submission);
-    receiveLocal({ ...local, status: "unsent" });
+    return null;
   }
 }
 
@@ -121,7 +139,7 @@ export async function sendAgain(localId) {
   const submission = unsent.get(localId);
   unsent.delete(localId);
   drop(localId);
-  if (submission) await submit(submission).catch(toastError);
+  if (submission) await submit([submission]).catch(toastError);
 }
 
 /** @param {string} localId */
@@ -148,9 +166,10 @@ function replace(localId, job) {
 
 /**
  * @param {Submission} submission
+ * @param {number} at its place among those sent together
  * @returns {Job}
  */
-const draftJob = ({ type, model, prompt, negativePrompt, settings, key }) => ({
+const draftJob = ({ type, model, prompt, negativePrompt, settings, key }, at) => ({
   id: `local-${key}`,
   status: "sending",
   type,
@@ -158,7 +177,7 @@ const draftJob = ({ type, model, prompt, negativePrompt, settings, key }) => ({
   prompt,
   negative_prompt: negativePrompt,
   settings,
-  created_at: new Date().toISOString().replace("Z", "000Z"),
+  created_at: new Date().toISOString().replace("Z", `${String(at).padStart(3, "0")}Z`),
   started_at: null,
   completed_at: null,
   message: "",

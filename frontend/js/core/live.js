@@ -4,6 +4,7 @@
  * @import {Queue} from "../types.js"
  */
 import * as api from "./api.js";
+import { openEvents } from "./events.js";
 import { createStore } from "./store.js";
 import { drop, hasEnded, isActive, jobs, receive, submitsSettled } from "./jobs.js";
 
@@ -30,11 +31,15 @@ const changed = new Set();
 let asking = false;
 let queueWanted = false;
 let queueAsking = false;
+/** Whether the connection of the events stands. */
+let streaming = false;
+/** Numbers of the questions about the queue: the last one, and that of the answer that is shown. */
+let asked = 0;
+let shown = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let grace;
-let reopenAfterMs = 1000;
 /** @type {Set<() => void>} */
 const onResync = new Set();
 
@@ -45,31 +50,32 @@ export function whenResynced(listener) {
 }
 
 export function start() {
-  open();
+  openEvents(hear);
   addEventListener("online", () => void refresh());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && connection.get() !== "live") void refresh();
   });
 }
 
-function open() {
-  const source = api.events();
-  source.addEventListener("hello", () => void refresh());
-  source.addEventListener("resync", () => void refresh());
-  source.addEventListener("job", (event) => noteChange(JSON.parse(event.data).id));
-  source.onopen = () => {
-    reopenAfterMs = 1000;
-    const away = connection.get() === "away";
-    live();
-    if (away) void refresh();
-  };
-  source.onerror = () => {
-    lost();
-    if (source.readyState !== EventSource.CLOSED) return;
-    // The browser gives up after an HTTP error, such as a proxy's 502.
-    setTimeout(open, reopenAfterMs);
-    reopenAfterMs = Math.min(reopenAfterMs * 2, 15_000);
-  };
+/** @param {import("./event_stream.js").News} news */
+function hear(news) {
+  switch (news.kind) {
+    case "job":
+      return noteChange(news.id);
+    case "resync":
+      return void refresh();
+    case "lost":
+      return lost();
+    default:
+      return opened();
+  }
+}
+
+function opened() {
+  streaming = true;
+  const away = connection.get() === "away";
+  live();
+  if (away) void refresh();
 }
 
 function live() {
@@ -80,6 +86,7 @@ function live() {
 }
 
 function lost() {
+  streaming = false;
   if (connection.get() === "live") grace ??= setTimeout(() => void pollOnce(), GRACE_MS);
   else if (!poll) void pollOnce();
 }
@@ -95,26 +102,28 @@ async function pollOnce() {
 /** Ask for everything that is shown: after a start, a gap in the events, or instead of them. */
 export async function refresh() {
   try {
-    const [active, waiting, recent, state] = await Promise.all([
+    const [active, waiting, recent] = await Promise.all([
       api.jobs({ status: "processing" }),
       api.jobs({ status: "pending", limit: RECENT }),
       api.jobs({ limit: RECENT }),
-      api.queue(),
+      askQueue(),
     ]);
     const told = [...waiting.jobs, ...active.jobs, ...recent.jobs];
     receive(told);
-    queue.set(state);
     await lookAfterStragglers(new Set(told.map(({ id }) => id)));
     if (connection.get() !== "live" || grace !== undefined) answered();
     for (const listener of onResync) listener();
   } catch (error) {
     if (!(error instanceof api.Unreachable)) throw error;
     connection.set("away");
+    poll ??= setTimeout(() => void pollOnce(), POLL_ACTIVE_MS);
   }
 }
 
 const answered = () => {
-  if (grace !== undefined || poll !== undefined || connection.get() === "away") connection.set("polling");
+  if (streaming) live();
+  else if (grace !== undefined || poll !== undefined || connection.get() === "away")
+    connection.set("polling");
 };
 
 /**
@@ -164,6 +173,15 @@ async function askForChanged() {
   }
 }
 
+/** Ask for the queue. Answers can overtake each other: an older one than that shown is not wanted. */
+export async function askQueue() {
+  const number = ++asked;
+  const state = await api.queue();
+  if (number < shown) return;
+  shown = number;
+  queue.set(state);
+}
+
 /** Positions and estimates of those who wait change with every start and end. */
 export function wantQueue() {
   queueWanted = true;
@@ -175,7 +193,7 @@ async function askForQueue() {
   try {
     while (queueWanted) {
       queueWanted = false;
-      queue.set(await api.queue());
+      await askQueue();
       await new Promise((done) => setTimeout(done, QUEUE_EVERY_MS));
     }
   } catch (error) {

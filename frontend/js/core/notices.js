@@ -1,4 +1,4 @@
-/** Tells of progress outside the page: the title, the icon in the tab, and a notification at the end. */
+/** Tells of progress and ends: title, icon in the tab, words for screen readers, notification, sound. */
 import { ASSETS } from "./api.js";
 import { t } from "./i18n.js";
 import { keep, recall } from "./kept.js";
@@ -9,6 +9,27 @@ import { hasEnded, isActive, jobs, onJobChange } from "./jobs.js";
 export const notifies = createStore(
   recall("notify", false) && "Notification" in window && Notification.permission === "granted",
 );
+
+export const sounds = createStore(recall("sound", false));
+
+/** @param {boolean} wanted */
+export function setSounds(wanted) {
+  sounds.set(wanted);
+  keep("sound", wanted);
+  if (wanted) void chime("completed");
+}
+
+/** Whether to wait with both until no job runs or waits. */
+export const onlyAtLast = createStore(recall("onlyAtLast", false));
+
+/** @param {boolean} wanted */
+export function setOnlyAtLast(wanted) {
+  onlyAtLast.set(wanted);
+  keep("onlyAtLast", wanted);
+}
+
+/** What has just ended, in words. */
+export const announced = createStore("");
 
 /** @param {boolean} wanted */
 export async function setNotifies(wanted) {
@@ -34,10 +55,14 @@ export function startNotices() {
   jobs.watch(show);
   onJobChange((job, before) => {
     if (!before || hasEnded(before) || !hasEnded(job) || job.status === "cancelled") return;
-    if (!document.hidden) return;
-    missed += 1;
-    if (job.status === "failed") failed += 1;
-    if (notifies.get()) notify(job);
+    announced.set(`${titleOf(job)} · ${job.status === "failed" ? job.message : job.prompt}`);
+    if (document.hidden) {
+      missed += 1;
+      if (job.status === "failed") failed += 1;
+    }
+    if (onlyAtLast.get() && [...jobs.get().values()].some(isActive)) return;
+    if (sounds.get()) void chime(job.status);
+    if (document.hidden && notifies.get()) notify(job);
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
@@ -47,9 +72,15 @@ export function startNotices() {
 }
 
 /** @param {import("../types.js").Job} job */
+const titleOf = ({ status, model_id }) =>
+  t(status === "failed" ? "notice.failed" : "notice.done", { model: model_id });
+
+/** @param {import("../types.js").JobState} status */
+const chime = async (status) => (await import("../later/chime.js")).chime(status === "failed");
+
+/** @param {import("../types.js").Job} job */
 function notify(job) {
-  const title = t(job.status === "failed" ? "notice.failed" : "notice.done", { model: job.model_id });
-  const notification = new Notification(title, {
+  const notification = new Notification(titleOf(job), {
     body: job.status === "failed" ? job.message : job.prompt,
     tag: job.id,
     icon: icon(job.status === "failed" ? "failed" : "done"),

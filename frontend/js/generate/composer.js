@@ -1,14 +1,21 @@
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
+import { expand, MOST } from "../core/alternatives.js";
+import { edited } from "../core/editing.js";
+import { number } from "../core/format.js";
 import { t } from "../core/i18n.js";
-import { submit } from "../core/jobs.js";
+import { jobs, submit } from "../core/jobs.js";
 import { useShortcuts } from "../core/keys.js";
 import { drawSeed } from "../core/limits.js";
+import { putFirst, replaceWaiting } from "../core/line.js";
 import { catalogue } from "../core/models.js";
 import { changeDraft, draftOf, drafts, keepsPrompt, modelName, prompt, settingsOf } from "../core/drafts.js";
 import { useStore } from "../core/store.js";
-import { Problem, Switch } from "../ui/controls.js";
+import { toastError } from "../core/toasts.js";
+import { Button, Problem, Switch } from "../ui/controls.js";
+import { FileButton } from "../ui/drop.js";
 import { Icon } from "../ui/icon.js";
 import { Enrich } from "./enrich.js";
+import { Estimate } from "./estimate.js";
 import { ModelPicker } from "./model_picker.js";
 import { ModelSettings } from "./model_settings.js";
 
@@ -29,14 +36,25 @@ export function Composer() {
   const model = chosenModel(all);
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   const [problem, setProblem] = useState("");
-  const send = async () => {
+  const replaces = useReplaced();
+  const send = async ({ first = false } = {}) => {
     if (!model) return;
-    const trouble = prompt.get().trim() === "" ? t("prompt.missing") : "";
+    const prompts = expand(prompt.get());
+    const trouble =
+      prompts[0].trim() === ""
+        ? t("prompt.missing")
+        : prompts.length > MOST
+          ? t("alternatives.tooMany", { most: MOST })
+          : "";
     setProblem(trouble);
     if (trouble) return void area.current?.focus();
-    await submitDraft(model).catch((error) => setProblem(error.message));
+    await submitDraft(model, prompts, { first, replaces }).catch((error) => setProblem(error.message));
   };
-  useShortcuts({ "ctrl+enter": send, "/": () => area.current?.focus() });
+  useShortcuts({
+    "ctrl+enter": () => send(),
+    "ctrl+shift+enter": () => send({ first: true }),
+    "/": () => area.current?.focus(),
+  });
   return html`
     <form class="composer" aria-label=${t("compose")} onSubmit=${(/** @type {Event} */ e) => (e.preventDefault(), send())}>
       <div class="composer-body">
@@ -47,8 +65,10 @@ export function Composer() {
       </div>
       <div class="composer-foot">
         ${problem && html`<${Problem} text=${problem} />`}
-        <button class="button primary submit" type="submit" disabled=${!model} title=${model ? undefined : t("models.loading")}>
-          ${t(model?.type === "t2v" ? "generate.video" : "generate.image")}
+        ${replaces && html`<${Editing} />`}
+        ${model && html`<${Estimate} model=${model} />`}
+        <button class="button primary submit" type="submit" disabled=${!model} title=${t(model ? "generate.keys" : "models.loading")}>
+          <${SubmitText} model=${model} replaces=${replaces} />
           <kbd aria-hidden="true">Ctrl ↵</kbd>
         </button>
       </div>
@@ -68,24 +88,68 @@ function Settings({ model }) {
   `;
 }
 
-/** @param {Model} model */
-async function submitDraft(model) {
+/** The waiting job that is being edited, while it still waits. */
+function useReplaced() {
+  const id = useStore(edited);
+  const waits = useStore(jobs, (known) => known.get(id ?? "")?.status === "pending");
+  useEffect(() => {
+    if (id && !waits) edited.set(null);
+  }, [id, waits]);
+  return waits ? id : null;
+}
+
+const Editing = () => html`
+  <div class="editing" role="status">
+    <${Icon} name="edit" small /><span>${t("edit.notice")}</span>
+    <${Button} kind="compact quiet" text=${t("edit.leave")} onClick=${() => edited.set(null)} />
+  </div>
+`;
+
+/** @param {{model: Model | null, replaces: string | null}} props */
+function SubmitText({ model, replaces }) {
+  const count = expand(useStore(prompt)).length;
+  if (replaces) return t("edit.submit");
+  if (count > 1) return t("generate.several", { count: count > MOST ? `${MOST}+` : number(count) });
+  return t(model?.type === "t2v" ? "generate.video" : "generate.image");
+}
+
+/**
+ * @param {Model} model
+ * @param {readonly string[]} prompts
+ * @param {{first: boolean, replaces: string | null}} how
+ */
+async function submitDraft(model, prompts, { first, replaces }) {
   const draft = draftOf(model, drafts.get());
   const text = prompt.get();
-  const sent = submit({
-    type: model.type,
-    model: model.name,
-    prompt: text,
-    negativePrompt: model.supports_negative_prompt ? draft.negativePrompt : "",
-    settings: settingsOf(model, draft),
-    key: newKey(),
-  });
+  const seeds = prompts.map((_, at) => (at === 0 || draft.seedLocked ? draft.seed : drawSeed()));
+  const sent = submit(
+    prompts.map((each, at) => ({
+      type: model.type,
+      model: model.name,
+      prompt: each,
+      negativePrompt: model.supports_negative_prompt ? draft.negativePrompt : "",
+      settings: { ...settingsOf(model, draft), seed: seeds[at] },
+      key: newKey(),
+    })),
+  );
+  edited.set(null);
   if (!draft.seedLocked) changeDraft(model, { seed: drawSeed() });
   if (!keepsPrompt.get()) prompt.set("");
-  await sent.catch((error) => {
+  const ids = await sent.catch((error) => {
     if (prompt.get() === "") prompt.set(text);
     throw error;
   });
+  await place(ids, { first, replaces }).catch(toastError);
+}
+
+/**
+ * @param {readonly string[]} ids
+ * @param {{first: boolean, replaces: string | null}} how
+ */
+async function place(ids, { first, replaces }) {
+  if (ids.length === 0) return;
+  if (replaces) await replaceWaiting(replaces, ids[0]);
+  else if (first) await putFirst(ids);
 }
 
 /** crypto.randomUUID is missing on plain-HTTP addresses other than localhost. */
@@ -103,10 +167,13 @@ function PromptField({ area, longest, problem }) {
   }, []);
   return html`
     <div class="field">
-      <label class="label" for="prompt">
-        ${t("prompt")}
-        ${text.length > longest * 0.8 && html`<span class="end number">${text.length} / ${longest}</span>`}
-      </label>
+      <div class="label">
+        <label for="prompt">${t("prompt")}</label>
+        ${text.length > longest * 0.8 && html`<span class="number">${text.length} / ${longest}</span>`}
+        <span class="end">
+          <${Switch} label=${t("prompt.keep")} checked=${kept} onChange=${(/** @type {boolean} */ on) => keepsPrompt.set(on)} />
+        </span>
+      </div>
       <textarea
         id="prompt"
         ref=${area}
@@ -118,11 +185,27 @@ function PromptField({ area, longest, problem }) {
         value=${text}
         onInput=${(/** @type {any} */ e) => prompt.set(e.target.value)}
       ></textarea>
+      <${Alternatives} text=${text} />
       <div class="prompt-tools">
         <${Enrich} />
-        <${Switch} label=${t("prompt.keep")} checked=${kept} onChange=${(/** @type {boolean} */ on) => keepsPrompt.set(on)} />
+        <${FileButton} />
       </div>
     </div>
+  `;
+}
+
+/** What a prompt with alternatives stands for, before it is queued. @param {{text: string}} props */
+function Alternatives({ text }) {
+  const prompts = expand(text);
+  if (prompts.length === 1) return null;
+  return html`
+    <details class="fold alternatives">
+      <summary>
+        <${Icon} name="right" small />
+        ${t("alternatives", { count: prompts.length > MOST ? `${MOST}+` : number(prompts.length) })}
+      </summary>
+      <ol>${prompts.slice(0, MOST).map((each, at) => html`<li key=${at}>${each}</li>`)}</ol>
+    </details>
   `;
 }
 

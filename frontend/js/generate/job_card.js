@@ -3,7 +3,8 @@ import { mediumUrl, thumbnailUrl } from "../core/api.js";
 import { deleteMedia } from "../core/deletion.js";
 import { about, duration, moment } from "../core/format.js";
 import { t } from "../core/i18n.js";
-import { cancel, discard, hasEnded, hidden, retry, sendAgain, stopping } from "../core/jobs.js";
+import { discard, hasEnded, hidden, retry, sendAgain, stopping } from "../core/jobs.js";
+import { cancelJobs } from "../core/line.js";
 import { queue } from "../core/live.js";
 import { reasonOf } from "../core/reasons.js";
 import { hrefOf } from "../core/router.js";
@@ -14,7 +15,8 @@ import { Icon } from "../ui/icon.js";
 import { Clip } from "../ui/clip.js";
 import { StepBar } from "../ui/step_bar.js";
 import { showDialogue } from "../ui/dialogues.js";
-import { useAllSettings } from "./reuse.js";
+import { editJob, useJob } from "./reuse.js";
+import { RetrySmaller } from "./smaller.js";
 
 /** @import {Job, Medium} from "../types.js" */
 
@@ -117,6 +119,7 @@ const Failed = ({ job }) => html`
     <${Icon} name="alert" />
     <p class="state-title">${job.error?.message ?? job.message}</p>
     ${job.error?.hint && html`<p class="state-text">${job.error.hint}</p>`}
+    <${RetrySmaller} job=${job} />
   </div>
 `;
 
@@ -127,7 +130,7 @@ function Results({ job }) {
   if (media.length === 0)
     return html`<div class="card-face"><div class="state faint">${t("state.filesGone")}</div></div>`;
   return html`
-    <div class=${media.length === 1 ? "results alone" : `results n${Math.min(media.length, 4)}`}>
+    <div class=${media.length === 1 ? "results alone" : `results n${media.length}`}>
       ${media.map((medium) => html`<${Result} key=${medium.id} medium=${medium} prompt=${job.prompt} />`)}
     </div>
   `;
@@ -177,8 +180,12 @@ function Actions({ job }) {
         <${IconButton} compact icon="close" label=${t("discard")} onClick=${() => discard(job.id)} />
       `;
     case "pending":
+      return html`
+        <${IconButton} compact icon="edit" label=${t("edit")} disabled=${stops} onClick=${() => editJob(job)} />
+        <${Cancel} job=${job} stops=${stops} />
+      `;
     case "processing":
-      return html`<${IconButton} compact icon="close" label=${t("cancel")} disabled=${stops} onClick=${() => cancel(job.id)} />`;
+      return html`<${Cancel} job=${job} stops=${stops} />`;
     case "failed":
       return html`
         <${IconButton} compact icon="copy" label=${t("error.copy")} onClick=${() => copyError(job)} />
@@ -188,7 +195,7 @@ function Actions({ job }) {
       return html`<${IconButton} compact icon="retry" label=${t("retry")} onClick=${() => retry(job.id)} />`;
     default:
       return html`
-        <${IconButton} compact icon="settings" label=${t("use.all")} onClick=${() => useAllSettings(madeBy(job))} />
+        <${IconButton} compact icon="settings" label=${t("use.all")} onClick=${() => useJob(job)} />
         ${
           picture &&
           html`<${IconButton}
@@ -203,14 +210,10 @@ function Actions({ job }) {
   }
 }
 
-/** @param {Job} job */
-const madeBy = (job) => ({
-  model_id: job.model_id,
-  prompt: job.prompt,
-  negative_prompt: job.negative_prompt,
-  settings: job.settings,
-  seed: job.settings.seed,
-});
+/** @param {{job: Job, stops: boolean}} props */
+const Cancel = ({ job, stops }) => html`
+  <${IconButton} compact icon="close" label=${t("cancel")} disabled=${stops} onClick=${() => cancelJobs([job])} />
+`;
 
 /** @param {Job} job */
 async function copyError(job) {

@@ -4,9 +4,10 @@ import { t } from "../core/i18n.js";
 import { catalogue } from "../core/models.js";
 import { go, hrefOf } from "../core/router.js";
 import { toast } from "../core/toasts.js";
-import { closeDialogue } from "../ui/dialogues.js";
+import { edited } from "../core/editing.js";
+import { closeDialogue, showDialogue } from "../ui/dialogues.js";
 
-/** @import {Metadata} from "../types.js" */
+/** @import {Job, Metadata} from "../types.js" */
 
 /** @param {string} text */
 export function usePrompt(text) {
@@ -23,9 +24,9 @@ export function useSeed(made) {
 
 /**
  * @param {Metadata} made
- * @param {{seed?: boolean}} [options]
+ * @param {{seed?: boolean, count?: number}} [options] `count`: pictures to be made; a medium is one
  */
-export function useAllSettings(made, { seed = true } = {}) {
+export function useAllSettings(made, { seed = true, count = 1 } = {}) {
   const all = catalogue.get();
   if (!all) return;
   const known = all.models[made.model_id ?? ""];
@@ -34,8 +35,42 @@ export function useAllSettings(made, { seed = true } = {}) {
   if (!model) return;
   if (typeof made.prompt === "string") prompt.set(made.prompt);
   modelName.set(model.name);
-  changeDraft(model, draftFrom(model, seed ? made : { ...made, seed: undefined }));
+  changeDraft(model, { ...draftFrom(model, seed ? made : { ...made, seed: undefined }), count });
+  edited.set(null);
   showForm(fits ? t("used.all") : t("used.otherModel", { model: made.model_id ?? "?" }));
+}
+
+/**
+ * What the job was asked for, as far as it is known before there are files.
+ *
+ * @param {Job} job
+ * @returns {Metadata}
+ */
+export const madeBy = ({ model_id, prompt: text, negative_prompt, settings }) => ({
+  model_id,
+  prompt: text,
+  negative_prompt,
+  settings,
+  seed: settings.seed,
+});
+
+/** @param {Job} job */
+export const useJob = (job) => useAllSettings(madeBy(job), { count: job.settings.num_images ?? 1 });
+
+/**
+ * Change a waiting job: it waits on until its successor takes its place.
+ *
+ * @param {Job} job
+ */
+export function editJob(job) {
+  const made = madeBy(job);
+  const id = job.settings.source_image_id;
+  if (id) {
+    const { width = 1, height = 1 } = job.settings;
+    return showDialogue({ kind: "animate", source: { id, width, height }, made, replaces: job.id });
+  }
+  useJob(job);
+  edited.set(job.id);
 }
 
 /** @param {string} message */

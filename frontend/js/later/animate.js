@@ -1,11 +1,12 @@
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { pictureUrl } from "../core/api.js";
-import { changeDraft, draftOf, drafts, settingsOf } from "../core/drafts.js";
+import { changeDraft, draftFrom, draftOf, drafts, settingsOf } from "../core/drafts.js";
 import { t } from "../core/i18n.js";
 import { submit } from "../core/jobs.js";
 import { useShortcuts } from "../core/keys.js";
 import { keep, recall } from "../core/kept.js";
 import { defaultPixels, drawSeed, sizeOf } from "../core/limits.js";
+import { replaceWaiting } from "../core/line.js";
 import { catalogue, modelsOf } from "../core/models.js";
 import { useStore } from "../core/store.js";
 import { go, hrefOf } from "../core/router.js";
@@ -21,23 +22,26 @@ import { Sheet } from "../ui/sheet.js";
  * @param {object} props
  * @param {{id: string, width: number, height: number}} props.source
  * @param {Metadata} [props.made]
+ * @param {string} [props.replaces] the waiting job whose place the new one takes
  * @param {() => void} props.onClose
  */
-export function AnimateDialogue({ source, made, onClose }) {
+export function AnimateDialogue({ source, made, replaces, onClose }) {
   const all = useStore(catalogue);
   const models = all ? modelsOf(all, "i2v") : [];
-  const [name, setName] = useState(recall("animateModel", all?.defaults.i2v ?? ""));
+  const [name, setName] = useState(
+    replaces ? (made?.model_id ?? "") : recall("animateModel", all?.defaults.i2v ?? ""),
+  );
   const model = models.find((one) => one.name === name) ?? models.find((one) => one.available) ?? models[0];
   const [text, setText] = useState(made?.prompt ?? "");
   const [problem, setProblem] = useState("");
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => void area.current?.focus(), []);
   useEffect(() => {
-    if (model)
-      changeDraft(
-        model,
-        sizeOf(model.step_config, source.width / source.height, defaultPixels(model.step_config)),
-      );
+    if (!model) return;
+    const asked = replaces && made?.model_id === model.name;
+    const fitting = () =>
+      sizeOf(model.step_config, source.width / source.height, defaultPixels(model.step_config));
+    changeDraft(model, asked ? draftFrom(model, made) : fitting());
   }, [model?.name]);
   const send = () => {
     if (!model) return;
@@ -46,7 +50,7 @@ export function AnimateDialogue({ source, made, onClose }) {
       return void area.current?.focus();
     }
     onClose();
-    sendJob(model, text, source.id);
+    sendJob(model, text, source.id, replaces).catch(toastError);
   };
   /** @param {any} event */
   const choose = (event) => {
@@ -113,14 +117,17 @@ export function AnimateDialogue({ source, made, onClose }) {
  * @param {Model} model
  * @param {string} text
  * @param {string} sourceId
+ * @param {string} [replaces]
  */
-function sendJob(model, text, sourceId) {
+async function sendJob(model, text, sourceId, replaces) {
   const draft = draftOf(model, drafts.get());
   const settings = { ...settingsOf(model, draft), source_image_id: sourceId };
   const negativePrompt = model.supports_negative_prompt ? draft.negativePrompt : "";
-  submit({ type: "i2v", model: model.name, prompt: text, negativePrompt, settings, key: newKey() }).catch(
-    toastError,
-  );
+  const sent = submit([
+    { type: "i2v", model: model.name, prompt: text, negativePrompt, settings, key: newKey() },
+  ]);
   if (!draft.seedLocked) changeDraft(model, { seed: drawSeed() });
   toast(t("animate.sent"), { action: { label: t("show"), run: () => go(hrefOf("")) } });
+  const [id] = await sent;
+  if (id && replaces) await replaceWaiting(replaces, id);
 }

@@ -12,7 +12,7 @@ export function Dialogues() {
     case "help":
       return html`<${HelpDialogue} onClose=${closeDialogue} />`;
     case "animate":
-      return html`<${AnimateDialogue} key=${open.source.id} source=${open.source} made=${open.made} onClose=${closeDialogue} />`;
+      return html`<${AnimateDialogue} key=${open.source.id} source=${open.source} made=${open.made} replaces=${open.replaces} onClose=${closeDialogue} />`;
     case "dropped":
       return html`<${DroppedDialogue} file=${open.file} made=${open.made} onClose=${closeDialogue} />`;
     default:

@@ -19,6 +19,7 @@ const GROUPS = /** @type {const} */ ([
     "nav.generate",
     [
       ["help.submit", ["Ctrl", "↵"]],
+      ["help.submitFirst", ["Ctrl", "Shift", "↵"]],
       ["help.toPrompt", ["/"]],
     ],
   ],
@@ -39,6 +40,7 @@ const GROUPS = /** @type {const} */ ([
       ["favourite", ["F"]],
       ["animate", ["A"]],
       ["download", ["D"]],
+      ["compare", ["C"]],
       ["viewer.info", ["I"]],
       ["delete", ["Del"]],
       ["help.zoom", ["+", "−", "0"]],
@@ -72,7 +74,7 @@ export const HelpDialogue = ({ onClose }) => html`
         `,
       )}
     </div>
-    <p class="small muted">${t("help.drop")}</p>
+    <p class="small muted">${t("help.drop")} ${t("help.alternatives")}</p>
     <p class="small"><a href=${address("docs")}>${t("help.api")}</a> <${Icon} name="external" small /></p>
   <//>
 `;

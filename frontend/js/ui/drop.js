@@ -1,8 +1,9 @@
 /** A picture dropped or pasted anywhere: to animate it, or to make it again. */
-import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import * as api from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { toast, toastError } from "../core/toasts.js";
+import { Button } from "./controls.js";
 import { showDialogue } from "./dialogues.js";
 import { Icon } from "./icon.js";
 
@@ -18,6 +19,35 @@ export function DropZone() {
       <h2>${t("drop.title")}</h2>
       <p class="muted">${t("drop.text")}</p>
     </div>
+  `;
+}
+
+/** For those who cannot drop, on a phone for one. */
+export function FileButton() {
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  /** @param {any} event */
+  const pick = (event) => {
+    const [file] = event.target.files;
+    event.target.value = ""; // Or the same file could not be picked again.
+    if (file) void take(file);
+  };
+  return html`
+    <${Button}
+      kind="compact"
+      icon="upload"
+      text=${t("file.pick")}
+      title=${t("drop.text")}
+      onClick=${() => input.current?.click()}
+    />
+    <input
+      ref=${input}
+      class="visually-hidden"
+      type="file"
+      tabindex="-1"
+      aria-hidden="true"
+      accept="image/png,image/jpeg,image/webp,video/mp4"
+      onChange=${pick}
+    />
   `;
 }
 

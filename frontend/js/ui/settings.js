@@ -1,6 +1,6 @@
 import { html } from "../../vendor/htm-preact.js";
 import { LANGUAGES, language, setLanguage, t } from "../core/i18n.js";
-import { notifies, setNotifies } from "../core/notices.js";
+import { notifies, onlyAtLast, setNotifies, setOnlyAtLast, setSounds, sounds } from "../core/notices.js";
 import { useStore } from "../core/store.js";
 import { setTheme, theme } from "../core/theme.js";
 import { toast } from "../core/toasts.js";
@@ -59,5 +59,11 @@ function NotifyChoice() {
   const change = async (wanted) => {
     if (!(await setNotifies(wanted))) toast(t("notify.denied"), { tone: "error" });
   };
-  return html`<${Switch} label=${t("notify")} checked=${on} onChange=${change} />`;
+  const sound = useStore(sounds);
+  const last = useStore(onlyAtLast);
+  return html`
+    <${Switch} label=${t("notify")} checked=${on} onChange=${change} />
+    <${Switch} label=${t("sound")} checked=${sound} onChange=${setSounds} />
+    ${(on || sound) && html`<${Switch} label=${t("notify.last")} checked=${last} onChange=${setOnlyAtLast} />`}
+  `;
 }

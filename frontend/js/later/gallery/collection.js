@@ -105,6 +105,22 @@ export function openCollection(query) {
       }
     },
 
+    /**
+     * The newest, fetched where they are not yet.
+     *
+     * @param {number} most
+     * @returns {Promise<Medium[]>}
+     */
+    async newest(most) {
+      const count = Math.min(most, state.get().total ?? 0);
+      for (let i = 0; i < count; i += 1)
+        if (!state.get().at[i]) await fetchPage(Math.floor((i + state.get().unseen) / PAGE));
+      return state
+        .get()
+        .at.slice(0, count)
+        .filter((medium) => medium !== undefined);
+    },
+
     /** @param {string} id deleted on the server */
     remove(id) {
       state.set((before) => {

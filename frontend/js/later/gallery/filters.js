@@ -54,6 +54,42 @@ export function Filters({ filters, selecting, onSelect }) {
   `;
 }
 
+/** What is asked for at the moment, each with a way to leave it. @param {{filters: import("../../types.js").GalleryQuery}} props */
+export function Chips({ filters }) {
+  const chips = [
+    ...words(filters.search).map((word, at, all) => chip(word, "search", all.toSpliced(at, 1).join(" "))),
+    chip(filters.model, "model"),
+    chip(filters.type && t(filters.type === "image" ? "filters.pictures" : "filters.clips"), "type"),
+    chip(filters.favorite ? t("filters.favourites") : "", "favorite"),
+  ].filter(({ name }) => name);
+  if (chips.length === 0) return null;
+  return html`
+    <ul class="chips" aria-label=${t("filters.active")}>
+      ${chips.map(
+        ({ name, key, left }, at) => html`
+          <li key=${`${at} ${name}`}>
+            <button class="chip active" type="button" aria-label=${t("filters.without", { name })} onClick=${() => setQuery({ [key]: left })}>
+              ${name}<${Icon} name="close" />
+            </button>
+          </li>
+        `,
+      )}
+      ${chips.length > 1 && html`<li><${Button} kind="compact quiet" text=${t("filters.clear")} onClick=${clearFilters} /></li>`}
+    </ul>
+  `;
+}
+
+/**
+ * @param {string} name
+ * @param {string} key of the query
+ * @param {string} [left] of its value, without this
+ */
+const chip = (name, key, left = "") => ({ name, key, left });
+
+export const clearFilters = () => setQuery({ search: "", model: "", type: "", favorite: "" });
+
+const words = (/** @type {string} */ text) => text.split(/\s+/).filter(Boolean);
+
 /** @param {{text: string}} props */
 function SearchField({ text }) {
   const [typed, setTyped] = useState(text);

@@ -2,6 +2,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../../vendor/htm-preact.js";
 import { t } from "../../core/i18n.js";
 import { hrefOf, place, go } from "../../core/router.js";
+import { useLongPress } from "../../ui/long_press.js";
 import { select } from "./selection.js";
 import { Tile } from "./tile.js";
 
@@ -42,6 +43,12 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
     box.current.querySelector(`[data-place="${current}"] .tile-open`)?.focus({ preventScroll: true });
   });
 
+  const idAt = (/** @type {number} */ at) => state.at[shown.rawOf(at)]?.id;
+  useLongPress(box, (target) => {
+    const at = Number(/** @type {HTMLElement | null} */ (target.closest("[data-place]"))?.dataset.place);
+    const id = idAt(at);
+    if (id) onSelection(select(selection, at, id, { range: false, idAt }));
+  });
   /** @param {number} to */
   const moveTo = (to) => {
     const next = Math.max(0, Math.min(shown.count - 1, to));
@@ -96,7 +103,6 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
    * @param {string} id
    */
   function openOrSelect(event, at, id) {
-    const idAt = (/** @type {number} */ index) => state.at[shown.rawOf(index)]?.id;
     if (selection.active || event.ctrlKey || event.metaKey || event.shiftKey) {
       onSelection(select(selection, at, id, { range: event.shiftKey, idAt }));
     } else {

@@ -6,11 +6,11 @@ import { Button } from "../../ui/controls.js";
 import { hidden, onJobChange } from "../../core/jobs.js";
 import { useShortcuts } from "../../core/keys.js";
 import { whenResynced } from "../../core/live.js";
-import { place, setQuery } from "../../core/router.js";
+import { place } from "../../core/router.js";
 import { useStore } from "../../core/store.js";
 import { Icon } from "../../ui/icon.js";
 import { openCollection, visibleOf } from "./collection.js";
-import { Filters } from "./filters.js";
+import { Chips, clearFilters, Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { noSelection, SelectionBar } from "./selection.js";
 import { Viewer } from "./viewer.js";
@@ -50,6 +50,7 @@ export function GalleryPage() {
       <p class="muted small number" role="status">${state.total === null ? "" : t("gallery.count", { count: shown.count, n: number(shown.count) })}</p>
     </div>
     <${Filters} filters=${filters} selecting=${selection.active} onSelect=${() => setSelection({ ...noSelection, active: !selection.active })} />
+    <${Chips} filters=${filters} />
     ${state.unseen > 0 && html`<${NewPill} count=${state.unseen} onShow=${() => (collection.renew(), window.scrollTo({ top: 0 }))} />`}
     ${
       state.total !== null && shown.count === 0
@@ -120,7 +121,7 @@ const Nothing = ({ filtered }) => html`
       filtered &&
       html`<${Button}
         text=${t("filters.clear")}
-        onClick=${() => setQuery({ search: "", model: "", type: "", favorite: "" })}
+        onClick=${clearFilters}
       />`
     }
   </div>

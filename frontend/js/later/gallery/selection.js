@@ -3,6 +3,7 @@ import * as api from "../../core/api.js";
 import { deleteMedia } from "../../core/deletion.js";
 import { t } from "../../core/i18n.js";
 import { toastError } from "../../core/toasts.js";
+import { go, hrefOf, place } from "../../core/router.js";
 import { Button, IconButton } from "../../ui/controls.js";
 import { save } from "./save.js";
 
@@ -66,10 +67,38 @@ export function SelectionBar({ selection, collection, onSelection }) {
     deleteMedia(ids);
     onSelection(noSelection);
   };
+  const chosen = collection.state.get().at.filter((medium) => medium && selection.ids.has(medium.id));
+  const pair = ids.length === 2 && chosen.every((medium) => medium?.media_type === "image");
+  const compare = () => {
+    onSelection(noSelection);
+    const [view, other] = ids;
+    go(hrefOf("gallery", { ...Object.fromEntries(place.get().query), view, compare: other }));
+  };
+  const all = async (/** @type {boolean} */ favourites) => {
+    setBusy(true);
+    try {
+      const found = await collection.newest(ZIP_MOST);
+      const wanted = found.filter((medium) => favourites || !medium.favorite).map(({ id }) => id);
+      onSelection({ active: true, ids: new Set(wanted), anchor: null });
+    } catch (error) {
+      toastError(error);
+    } finally {
+      setBusy(false);
+    }
+  };
   return html`
     <div class="selection" role="toolbar" aria-label=${t("selection")}>
       <${IconButton} icon="close" label=${t("selection.end")} onClick=${() => onSelection(noSelection)} />
       <span class="number" role="status">${t("selection.count", { count: ids.length })}</span>
+      <${Button} kind="compact" icon="select" text=${t("selection.all")} disabled=${busy} onClick=${() => all(true)} />
+      <${Button}
+        kind="compact"
+        icon="unloved"
+        text=${t("selection.butFavourites")}
+        disabled=${busy}
+        onClick=${() => all(false)}
+      />
+      ${pair && html`<${Button} kind="compact" icon="compare" text=${t("compare")} onClick=${compare} />`}
       <${Button}
         kind="compact"
         icon="heart"

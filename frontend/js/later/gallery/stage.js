@@ -77,7 +77,7 @@ function Picture({ medium }) {
  *
  * @param {Medium} medium
  */
-const fit = ({ width, height }) => ({
+export const fit = ({ width, height }) => ({
   aspectRatio: `${width} / ${height}`,
   maxWidth: `min(100%, ${Math.max(width * 3, 512)}px)`,
   "--ratio": width / height,

@@ -5,12 +5,13 @@ import { t } from "../../core/i18n.js";
 import { hidden } from "../../core/jobs.js";
 import { useShortcuts } from "../../core/keys.js";
 import { recall, keep } from "../../core/kept.js";
-import { setQuery } from "../../core/router.js";
+import { place, setQuery } from "../../core/router.js";
 import { dialogue, showDialogue } from "../../ui/dialogues.js";
 import { useStore } from "../../core/store.js";
 import { IconButton } from "../../ui/controls.js";
 import { Toasts } from "../../ui/toasts.js";
 import { useModal } from "../../ui/sheet.js";
+import { Compare } from "./compare.js";
 import { Details } from "./details.js";
 import { saveFrom } from "./save.js";
 import { toggleFavorite } from "./tile.js";
@@ -25,13 +26,18 @@ import { Stage } from "./stage.js";
  * @param {import("./collection.js").Collection} props.state
  */
 export function Viewer({ id, collection, state }) {
-  const close = () => setQuery({ view: "" });
+  const close = () => setQuery({ view: "", compare: "" });
   const dialog = useModal(close);
   const covered = useStore(dialogue) !== null;
   const gone = useStore(hidden);
   const [informed, setInformed] = useState(recall("viewer.info", matchMedia("(min-width: 900px)").matches));
   const raw = state.at.findIndex((item) => item?.id === id);
   const medium = useMedium(id, state.at[raw]);
+  const otherId = useStore(place).query.get("compare") ?? "";
+  const other = useMedium(
+    otherId,
+    state.at.find((item) => item?.id === otherId),
+  );
   const neighbour = (/** @type {number} */ by) => {
     if (raw < 0) return undefined;
     for (let to = raw + by; to >= 0 && to < (state.total ?? 0); to += by) {
@@ -44,13 +50,19 @@ export function Viewer({ id, collection, state }) {
     const item = neighbour(by);
     if (item) setQuery({ view: item.id }, { replace: true });
   };
+  const picture = (/** @type {number} */ by) => {
+    const item = neighbour(by);
+    return item?.media_type === "image" ? item : undefined;
+  };
+  const compare = () =>
+    setQuery({ compare: otherId ? "" : (picture(1)?.id ?? picture(-1)?.id ?? "") }, { replace: true });
   useEffect(() => {
     if (raw >= 0) collection.want(raw - 2, raw + 2);
   }, [raw]);
   const remove = () => {
     const next = neighbour(1) ?? neighbour(-1);
     deleteMedia([id]);
-    setQuery({ view: next?.id ?? "" }, { replace: true });
+    setQuery({ view: next?.id ?? "", compare: "" }, { replace: true });
   };
   const inform = () => {
     setInformed(!informed);
@@ -62,6 +74,7 @@ export function Viewer({ id, collection, state }) {
     {
       arrowleft: () => step(-1),
       arrowright: () => step(1),
+      c: () => medium?.media_type === "image" && compare(),
       i: inform,
       f: () => medium && toggleFavorite(medium, collection),
       d: download,
@@ -76,10 +89,11 @@ export function Viewer({ id, collection, state }) {
       ${
         medium
           ? html`
-            <${Stage} key=${medium.id} medium=${medium} />
+            ${other && medium.media_type === "image" ? html`<${Compare} medium=${medium} other=${other} />` : html`<${Stage} key=${medium.id} medium=${medium} />`}
             <div class="viewer-top">
               <span class="viewer-count number">${raw >= 0 ? t("viewer.place", { at: raw + 1, of: state.total ?? 0 }) : ""}</span>
               ${medium.media_type === "image" && html`<${IconButton} icon="animate" label=${t("animate")} onClick=${animate} />`}
+              ${medium.media_type === "image" && html`<${IconButton} icon="compare" label=${t("compare")} pressed=${otherId !== ""} onClick=${compare} />`}
               <${IconButton}
                 icon=${medium.favorite ? "hearted" : "heart"}
                 label=${t("favourite")}
@@ -112,7 +126,7 @@ export function Viewer({ id, collection, state }) {
 function useMedium(id, listed) {
   const [found, setFound] = useState(/** @type {{id: string, medium: Medium | null} | null} */ (null));
   useEffect(() => {
-    if (listed || found?.id === id) return;
+    if (listed || found?.id === id || !id) return;
     lookUp(id).then(
       (medium) => setFound({ id, medium }),
       () => setFound({ id, medium: null }),

@@ -1,42 +1,36 @@
 /** The jobs that run and those that wait, in running order, to be moved and cancelled. */
-import { html, useEffect, useRef, useState } from "../../../vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../../../vendor/htm-preact.js";
 import * as api from "../../core/api.js";
 import { about } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
-import { cancel, hasEnded, jobs, receive, stopping } from "../../core/jobs.js";
-import { queue, wantQueue } from "../../core/live.js";
+import { hasEnded, jobs, receive, stopping } from "../../core/jobs.js";
+import { cancelJobs, cancelWaiting, inLine, move, wanted } from "../../core/line.js";
+import { queue } from "../../core/live.js";
 import { reasonOf } from "../../core/reasons.js";
 import { useStore } from "../../core/store.js";
-import { toast, toastError } from "../../core/toasts.js";
+import { toastError } from "../../core/toasts.js";
+import { editJob } from "../../generate/reuse.js";
 import { phase } from "../../generate/job_card.js";
 import { Button, IconButton } from "../../ui/controls.js";
 import { StepBar } from "../../ui/step_bar.js";
 
 /** @import {Job, WaitingJob} from "../../types.js" */
 
-/** Requests under way at once when many jobs are cancelled. */
-const ABREAST = 6;
-
 export function OpenJobs() {
   const known = useStore(jobs);
   const told = useStore(queue);
-  const waiting = inOrder([...known.values()], told?.waiting);
+  const waiting = inLine(known.values(), told?.waiting, useStore(wanted));
   const running = [...known.values()].filter((job) => job.status === "processing");
   const [chosen, setChosen] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
   useEffect(() => void fetchUnknown(told?.waiting ?? []), [told]);
-  const ids = waiting.map(({ id }) => id);
-  const picked = [...chosen].filter((id) => ids.includes(id));
+  const picked = waiting.filter(({ id }) => chosen.has(id));
   const list = useRef(/** @type {any} */ (null));
+  useKeptFocus(list);
   /** @param {string} id */
   const toggle = (id) => {
     const next = new Set(chosen);
     if (!next.delete(id)) next.add(id);
     setChosen(next);
-  };
-  /** @param {string} id @param {number} to its place among the waiting */
-  const moveTo = async (id, to) => {
-    await move(id, ids, to);
-    requestAnimationFrame(() => list.current?.querySelector(`[data-job="${CSS.escape(id)}"]`)?.focus());
   };
   return html`
     <section class="panel">
@@ -47,16 +41,16 @@ export function OpenJobs() {
           html`<${Button}
             kind="compact danger"
             text=${t("queue.cancelSome", { count: picked.length })}
-            onClick=${() => cancelAll(picked)}
+            onClick=${() => cancelJobs(picked)}
           />`
         }
-        ${(told?.pending ?? 0) > 0 && html`<${Button} kind="compact" text=${t("queue.clear")} onClick=${clear} />`}
+        ${(told?.pending ?? 0) > 0 && html`<${Button} kind="compact" text=${t("queue.clear")} onClick=${() => cancelWaiting().catch(toastError)} />`}
         ${
           running.length > 0 &&
           html`<${Button}
             kind="compact danger"
             text=${t("queue.cancelAll")}
-            onClick=${() => cancelEverything(running)}
+            onClick=${() => cancelEverything(running).catch(toastError)}
           />`
         }
       </div>
@@ -73,8 +67,8 @@ export function OpenJobs() {
             place=${told?.waiting?.find(({ id }) => id === job.id)}
             chosen=${chosen.has(job.id)}
             onChoose=${() => toggle(job.id)}
-            onMove=${(/** @type {number} */ to) => moveTo(job.id, to)}
-            onDrop=${(/** @type {string} */ id) => moveTo(id, at)}
+            onMove=${(/** @type {number} */ to) => move(job.id, to)}
+            onDrop=${(/** @type {string} */ id) => move(id, at)}
           />
         `,
         )}
@@ -85,13 +79,17 @@ export function OpenJobs() {
 }
 
 /**
- * @param {Job[]} known
- * @param {WaitingJob[] | undefined} told
+ * Rows that change places lose the focus: the one that had it gets it back.
+ *
+ * @param {{current: HTMLElement | null}} list
  */
-function inOrder(known, told) {
-  const place = new Map(told?.map(({ id, position }) => [id, position]));
-  const at = (/** @type {Job} */ job) => place.get(job.id) ?? job.queue_position ?? Infinity;
-  return known.filter((job) => job.status === "pending").sort((a, b) => at(a) - at(b));
+function useKeptFocus(list) {
+  const before = document.activeElement;
+  const held = list.current?.contains(before) ? before : null;
+  useLayoutEffect(() => {
+    if (held instanceof HTMLElement && held !== document.activeElement && held.isConnected)
+      held.focus({ preventScroll: true });
+  });
 }
 
 /** @param {WaitingJob[]} waiting */
@@ -114,7 +112,7 @@ function RunningRow({ job }) {
         <p class="row-note number">${job.model_id} · ${text}${job.eta_seconds != null && !stops ? ` · ${t("eta.left", { time: about(job.eta_seconds) })}` : ""}</p>
         <${StepBar} job=${job} label=${text} />
       </div>
-      <${IconButton} compact icon="close" label=${t("cancel")} disabled=${stops} onClick=${() => cancel(job.id)} />
+      <${IconButton} compact icon="close" label=${t("cancel")} disabled=${stops} onClick=${() => cancelJobs([job])} />
     </li>
   `;
 }
@@ -178,52 +176,15 @@ function WaitingRow({ job, at, last, place, chosen, onChoose, onMove, onDrop }) 
         <${IconButton} compact icon="first" label=${t("queue.next")} disabled=${at === 0} onClick=${() => onMove(0)} />
         <${IconButton} compact icon="arrowup" label=${t("queue.up")} disabled=${at === 0} onClick=${() => onMove(at - 1)} />
         <${IconButton} compact icon="arrowdown" label=${t("queue.down")} disabled=${last} onClick=${() => onMove(at + 1)} />
-        <${IconButton} compact icon="close" label=${t("cancel")} onClick=${() => cancel(job.id)} />
+        <${IconButton} compact icon="edit" label=${t("edit")} onClick=${() => editJob(job)} />
+        <${IconButton} compact icon="close" label=${t("cancel")} onClick=${() => cancelJobs([job])} />
       </div>
     </li>
   `;
 }
 
-/**
- * @param {string} id
- * @param {string[]} ids in running order
- * @param {number} to
- */
-async function move(id, ids, to) {
-  const others = ids.filter((other) => other !== id);
-  const place = Math.max(0, Math.min(others.length, to));
-  try {
-    await api.move(id, others[place] ?? null);
-    wantQueue();
-    receive(await Promise.all(ids.slice(0, 20).map((each) => api.job(each))));
-  } catch (error) {
-    toastError(error);
-  }
-}
-
-/** @param {readonly string[]} ids */
-async function cancelAll(ids) {
-  const left = [...ids];
-  const worker = async () => {
-    for (let id = left.shift(); id; id = left.shift()) await cancel(id);
-  };
-  await Promise.all(Array.from({ length: ABREAST }, worker));
-}
-
-async function clear() {
-  try {
-    const { cleared } = await api.clearQueue();
-    toast(t("queue.cleared", { count: cleared }));
-    wantQueue();
-    const open = [...jobs.get().values()].filter((job) => job.status === "pending");
-    receive(await Promise.all(open.slice(0, 60).map(({ id }) => api.job(id))));
-  } catch (error) {
-    toastError(error);
-  }
-}
-
 /** @param {Job[]} running */
 async function cancelEverything(running) {
-  await clear();
-  await cancelAll(running.filter((job) => !hasEnded(job)).map(({ id }) => id));
+  await cancelWaiting();
+  await cancelJobs(running.filter((job) => !hasEnded(job)));
 }

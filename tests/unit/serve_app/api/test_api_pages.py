@@ -99,5 +99,5 @@ def test_what_is_needed_at_first_imports_later_modules_on_demand_only(script: Pa
 
 
 def test_every_file_of_the_page_has_a_type() -> None:
-    not_served = {".ts", ".json"}
+    not_served = {".ts", ".json", ".webp"}
     assert {path.suffix for path in FRONTEND.rglob("*") if path.is_file()} <= {*TYPES, *not_served}

@@ -1,0 +1,63 @@
+/**
+ * Prompts with alternatives: `a {red|blue} {cat|dog}` stands for four. Braces can be nested; those without a
+ * bar between them are plain text.
+ */
+
+/** More than so many are refused: a slip of the keyboard should not fill the queue. */
+export const MOST = 64;
+
+/**
+ * Every prompt that `text` stands for, the last alternatives changing first; itself where it has none. At most
+ * MOST + 1 are given.
+ *
+ * @param {string} text
+ * @returns {string[]}
+ */
+export function expand(text) {
+  const bars = barsOf(text);
+  if (bars.size === 0) return [text];
+  return read(text, 0, text.length, bars).map((way) => way.replace(/ {2,}/g, " ").trim());
+}
+
+/**
+ * Where the groups are: each opening brace, with its bars and its closing brace.
+ *
+ * @typedef {Map<number, number[]>} Bars
+ *
+ * @param {string} text
+ * @returns {Bars}
+ */
+function barsOf(text) {
+  /** @type {Bars} */
+  const groups = new Map();
+  /** @type {{from: number, ends: number[]}[]} */
+  const open = [];
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === "{") open.push({ from: at, ends: [] });
+    else if (text[at] === "|") open.at(-1)?.ends.push(at);
+    else if (text[at] === "}") {
+      const group = open.pop();
+      if (group && group.ends.length > 0) groups.set(group.from, [...group.ends, at]);
+    }
+  }
+  return groups;
+}
+
+/**
+ * @param {string} text
+ * @param {number} from
+ * @param {number} to
+ * @param {Bars} bars
+ * @returns {string[]}
+ */
+function read(text, from, to, bars) {
+  let ways = [""];
+  for (let at = from; at < to; ) {
+    const ends = bars.get(at);
+    const starts = [at, ...(ends ?? [])];
+    const options = ends ? ends.flatMap((end, i) => read(text, starts[i] + 1, end, bars)) : [text[at]];
+    ways = ways.flatMap((way) => options.map((option) => way + option)).slice(0, MOST + 1);
+    at = (ends?.at(-1) ?? at) + 1;
+  }
+  return ways;
+}

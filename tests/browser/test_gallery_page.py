@@ -1,0 +1,162 @@
+"""The gallery and its viewer, and files that bring their settings back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage
+
+INFOTEXT = "a fox in the snow\nNegative prompt: blurry\nSteps: 7, Sampler: Euler, CFG scale: 2.5, Seed: 4711"
+NODES = {
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {"seed": 4711, "steps": 7, "cfg": 2.5, "positive": ["6", 0], "negative": ["7", 0]},
+    },
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 128, "height": 96, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox in the snow", "clip": ["4", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["4", 1]}},
+}
+EXIF_BLOCK, USER_COMMENT = 0x8769, 0x9286
+
+
+def picture(kind: str, byte_order: str = "utf-16-be") -> bytes:
+    """A file as other programs write it, with its settings inside."""
+    image, buffer = Image.new("RGB", (64, 64), "teal"), io.BytesIO()
+    if kind == "PNG":
+        notes = PngInfo()
+        notes.add_text("prompt", json.dumps(NODES))
+        image.save(buffer, "PNG", pnginfo=notes)
+        return buffer.getvalue()
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_BLOCK)[USER_COMMENT] = b"UNICODE\0" + INFOTEXT.encode(byte_order)
+    image.save(buffer, kind, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "byte_order"), [("JPEG", "utf-16-be"), ("WEBP", "utf-16-be"), ("JPEG", "utf-16-le"), ("PNG", "")]
+)
+def test_files_of_other_programs_restore_their_settings(
+    open_page: OpenPage, quick: str, kind: str, byte_order: str
+) -> None:
+    page = open_page(quick)
+    page.locator(".picker-button").wait_for()
+    file = {"name": "picture", "mimeType": f"image/{kind.lower()}", "buffer": picture(kind, byte_order)}
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Pick a file").click()
+    chooser.value.set_files(file)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox in the snow")
+    expect(page.locator("#steps")).to_have_value("7")
+    expect(page.locator("#guidance")).to_have_value("2.5")
+    expect(page.locator("#seed")).to_have_value("4711")
+
+
+def test_a_picture_without_settings_is_animated(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    buffer = io.BytesIO()
+    Image.new("RGB", (96, 64), "teal").save(buffer, "JPEG")
+    page.evaluate(
+        """(text) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([bytes], "file", { type: "image/jpeg" }));
+            window.dispatchEvent(new ClipboardEvent("paste", { clipboardData, cancelable: true }));
+        }""",
+        base64.b64encode(buffer.getvalue()).decode(),
+    )
+    expect(page.get_by_role("dialog", name="Animate")).to_be_visible()
+
+
+def tiles(page: Page, url: str, query: str = "") -> None:
+    page.goto(f"{url}/gallery{query}")
+    page.locator(".tile-open img").first.wait_for()
+
+
+def test_two_pictures_are_compared(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    tiles(page, quick)
+    page.keyboard.press("s")
+    page.locator(".tile-open").nth(1).click()
+    expect(page.get_by_role("button", name="Compare")).to_be_hidden()
+    page.locator(".tile-open").nth(2).click()
+    page.get_by_role("button", name="Compare").click()
+    viewer = page.get_by_role("dialog", name="Viewer")
+    border = viewer.get_by_role("slider", name="Border between the two pictures")
+    expect(border).to_have_attribute("aria-valuetext", "50%")
+    border.focus()
+    page.keyboard.press("End")
+    expect(border).to_have_attribute("aria-valuetext", "100%")
+    page.reload()
+    expect(border).to_be_visible()
+    page.keyboard.press("c")
+    expect(border).to_be_hidden()
+    expect(viewer.locator("img.stage-medium")).to_be_visible()
+
+
+def test_each_filter_can_be_taken_away(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    tiles(page, quick, "?search=calm+dusk&model=demo-flux&type=image")
+    active = page.get_by_role("list", name="Active filters").get_by_role("button")
+    expect(active).to_have_text(["calm", "dusk", "demo-flux", "Pictures", "Clear the filters"])
+    active.filter(has_text="calm").click()
+    expect(page.get_by_label("Search", exact=True)).to_have_value("dusk")
+    page.get_by_role("button", name="Clear the filters").click()
+    expect(active).to_have_count(0)
+    page.go_back()
+    expect(active).to_have_count(4)
+
+
+def test_a_finger_that_rests_on_a_tile_selects_it(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    tiles(page, quick)
+    touch(page, page.locator(".tile-open").nth(2).bounding_box(), held_ms=700)
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Viewer")).to_be_hidden()
+    touch(page, page.locator(".tile-open").nth(0).bounding_box(), held_ms=20)
+    expect(page.get_by_text("2 selected")).to_be_visible()
+
+
+def touch(page: Page, box: object, held_ms: int) -> None:
+    """A finger, through the debugger: Playwright's own only taps."""
+    assert isinstance(box, dict)
+    point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    debugger = page.context.new_cdp_session(page)
+    debugger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    page.wait_for_timeout(held_ms)
+    debugger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_all_but_the_favourites_are_selected(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    tiles(page, quick, "?search=lighthouse")
+    heart = page.locator(".tile").nth(3).get_by_role("button", name="Favourite")
+    heart.click()
+    expect(heart).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("s")
+    page.get_by_role("button", name="All", exact=True).last.click()
+    expect(page.get_by_text("10 selected")).to_be_visible()
+    page.get_by_role("button", name="All but favourites").click()
+    expect(page.get_by_text("9 selected")).to_be_visible()
+    page.keyboard.press("s")
+    heart.click()
+    expect(heart).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_page_can_sound(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    page.evaluate("window.notes = []")
+    page.evaluate(
+        "window.OscillatorNode = class extends OscillatorNode {"
+        " constructor(...made) { super(...made); window.notes.push(made[1].frequency); } }; 0"
+    )
+    page.get_by_role("button", name="Settings", exact=True).click()
+    page.get_by_label("Sound when a job ends").check()
+    page.wait_for_function("() => window.notes.length === 2")
