@@ -19,10 +19,11 @@ import torch
 from configs.models import FamilyName, LocalSource, ModelSpec
 from deployments.artifacts import Making, finish
 from deployments.batches import Sample, in_batches
+from deployments.components import Origin, origins, shared
 from deployments.contract import GenerationRequest, JobEvent
 from deployments.errors import BrokenWeights, GenerationError, GenerationFailed, OutOfMemory
-from deployments.loading import Fetch, load_pipeline
-from deployments.placement import Placement, place
+from deployments.loading import Fetch, ModelFiles, load_pipeline
+from deployments.placement import Placement, lift, place
 from deployments.recipe import Recipe
 from deployments.run import Run, Stopped
 
@@ -43,6 +44,7 @@ class _Loaded:
     spec: ModelSpec
     recipe: Recipe
     pipe: Any
+    origins: Mapping[str, Origin]
     placement: Placement
     share: float = 1.0
 
@@ -52,12 +54,19 @@ class _Loaded:
     def fits(self, first: _Prepared, other: _Prepared) -> bool:
         return self.recipe.fits(first.arguments, other.arguments)
 
+    def components_for(self, wanted: Mapping[str, Origin]) -> dict[str, Any]:
+        """Those of its components that a model of such origins has too, free to be taken over."""
+        if not lift(self.pipe, self.placement):
+            return {}
+        mine = shared(wanted, self.origins)
+        return {k: part for k, part in self.pipe.components.items() if k in mine and part is not None}
+
 
 class Family:
     """Loads and runs the models of one deployment; the Generator protocol. Runs without Ray.
 
     Calls run one after another in the order of their first iteration. Asking for another model frees the
-    loaded one first.
+    loaded one first, but for the components that are loaded from the same files: the other takes them over.
 
     Outputs of one call are made together where their arguments allow. Each is what it would be alone but for
     rounding, since matrix kernels add in an order that depends on the batch: in float32 a pixel differs by at
@@ -123,26 +132,35 @@ class Family:
     def _ensure_loaded(self, run: Run) -> _Loaded:
         spec = run.spec
         if self._loaded is None or self._loaded.spec != spec:
-            self._free()
             files = self._fetch(spec, progress=run.report_loading)
             run.report_loading(f"Loading {spec.name}")
             self._loaded = self._load(spec, files)
             run.check()
         return self._loaded
 
-    def _load(self, spec: ModelSpec, files: Any) -> _Loaded:
+    def _load(self, spec: ModelSpec, files: ModelFiles) -> _Loaded:
+        """The model, in place of the one that is loaded."""
         started = time.perf_counter()
         recipe = self.recipes[spec.family]
-        pipe = load_pipeline(recipe, spec, files)
+        sources = origins(recipe, spec, files)
+        kept = self._free(sources)
+        pipe = load_pipeline(recipe, spec, files, kept)
         placement = place(pipe, spec)
-        logger.info("%s loaded in %.1f s (%s)", spec.name, time.perf_counter() - started, placement)
-        return _Loaded(spec=spec, recipe=recipe, pipe=pipe, placement=placement)
+        seconds = time.perf_counter() - started
+        others = f"; kept {', '.join(sorted(kept))}" if kept else ""
+        logger.info("%s loaded in %.2f s (%s)%s", spec.name, seconds, placement, others)
+        return _Loaded(spec=spec, recipe=recipe, pipe=pipe, origins=sources, placement=placement)
 
-    def _free(self) -> None:
-        if self._loaded is not None:
-            logger.info("%s freed", self._loaded.spec.name)
-            self._loaded = None
-            free_memory()
+    def _free(self, wanted: Mapping[str, Origin] | None = None) -> dict[str, Any]:
+        """Free the loaded model, but for its components that a model of such origins has too: these."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is None:
+            return {}
+        kept = loaded.components_for(wanted or {})
+        logger.info("%s freed", loaded.spec.name)
+        del loaded
+        free_memory()
+        return kept
 
     def _prepare_all(self, run: Run, loaded: _Loaded) -> Iterator[_Prepared]:
         """The samples of the jobs that can be made; the others have failed."""
@@ -214,7 +232,9 @@ class Family:
         if not isinstance(error, GenerationError):
             logger.error("job %s: %s", _names(requests), "".join(traceback.format_exception(error)))
         self._healthy = self._healthy and not isinstance(error, torch.AcceleratorError)
-        failure = as_generation_error(error, requests[0].model, loaded=self._loaded is not None)
+        model = requests[0].model
+        loaded = self._loaded is not None and self._loaded.spec == model
+        failure = as_generation_error(error, model, loaded=loaded)
         traceback.clear_frames(error.__traceback__)
         failure.__traceback__ = failure.__context__ = failure.__cause__ = None
         if isinstance(failure, OutOfMemory):

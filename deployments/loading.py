@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,15 +36,17 @@ class Fetch(Protocol):
     def __call__(self, spec: ModelSpec, *, progress: FetchProgress) -> ModelFiles: ...
 
 
-def load_pipeline(recipe: Recipe, spec: ModelSpec, files: ModelFiles) -> Any:
-    """The model's pipeline in the host's memory.
+def load_pipeline(
+    recipe: Recipe, spec: ModelSpec, files: ModelFiles, kept: Mapping[str, Any] | None = None
+) -> Any:
+    """The model's pipeline in the host's memory; the components `kept` of another one stay where they are.
 
     Raises ValueError for weights that are missing from a file and for unknown scheduler settings; whatever
     diffusers raises passes through. Pickled weights are refused.
     """
     quiet_libraries()
-    components: dict[str, Any] = dict(recipe.absent_components(files.folder))
-    if files.transformer is not None:
+    components: dict[str, Any] = {**recipe.absent_components(files.folder), **(kept or {})}
+    if files.transformer is not None and "transformer" not in components:
         components["transformer"] = load_transformer(recipe, spec, files.folder, files.transformer)
     # The concrete class: DiffusionPipeline drops the components of Wan that are passed to it.
     pipe = recipe.pipeline.from_pretrained(

@@ -63,7 +63,10 @@ def place(pipe: Any, spec: ModelSpec) -> Placement:
         return "full"
     sizes = component_sizes(pipe)
     working = working_memory(spec, sizes)
-    placement = choose_placement(spec.memory, sizes, working=working, free=free_memory(device))
+    free = free_memory(device)
+    if free is not None:
+        free += bytes_on(pipe, device)
+    placement = choose_placement(spec.memory, sizes, working=working, free=free)
     apply_placement(pipe, placement, device)
     return placement
 
@@ -85,6 +88,26 @@ def apply_placement(pipe: Any, placement: Placement, device: torch.device) -> No
             assert_never(placement)
 
 
+def lift(pipe: Any, placement: Placement) -> bool:
+    """Undo the placement, so that another pipeline can take components over and place them anew.
+
+    False where that is not possible: the hooks of single layers stay, with copies of the weights.
+    """
+    if placement == "offload":
+        pipe.remove_all_hooks()
+    return placement != "offload_layers"
+
+
+def bytes_on(pipe: Any, device: torch.device) -> int:
+    """Bytes of the pipeline's weights that are on devices of that type already."""
+    modules = (each for each in pipe.components.values() if isinstance(each, torch.nn.Module))
+    tensors = (tensor for module in modules for tensor in _tensors(module))
+    return sum(tensor.nbytes for tensor in tensors if tensor.device.type == device.type)
+
+
 def _size(module: torch.nn.Module) -> int:
-    tensors = (*module.parameters(), *module.buffers())
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(tensor.nbytes for tensor in _tensors(module))
+
+
+def _tensors(module: torch.nn.Module) -> tuple[torch.Tensor, ...]:
+    return (*module.parameters(), *module.buffers())

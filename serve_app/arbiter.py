@@ -19,8 +19,8 @@ ASSUMED_RUN_S = 7.0
 ASSUMED_LOAD_S = 30.0
 ASSUMED_SWITCH_S = 15.0
 
-#: A long job waits longer for short ones: up to so many times as long as it runs itself. In the simulation
-#: (`make simulate`), with 1 pictures that come in bursts wait 1.4 times as long.
+#: A long job waits for short ones until so many times its own work has gone ahead of it, on all GPUs in sum.
+#: In the simulation (`make simulate`), with 1 pictures that come in bursts to one GPU wait 1.4 times as long.
 PATIENCE = 2.0
 #: A model that has to be loaded overtakes only with so many seconds of waiting work per second of loading.
 #: In the simulation, without this all is done 9% later where many models are asked for.
@@ -55,9 +55,11 @@ class Waiting:
         """Sorts the line."""
         return (-self.priority, self.turn, self.position, self.id)
 
-    def window_s(self, max_overtake_s: float) -> float:
+    def window_s(self, max_overtake_s: float, gpus: float) -> float:
         """Seconds for which later jobs may go ahead of this one; with 0, none may."""
-        return max(max_overtake_s, PATIENCE * self.run_s) if max_overtake_s > 0 else 0.0
+        if max_overtake_s <= 0:
+            return 0.0
+        return max(max_overtake_s, PATIENCE * self.run_s / max(1.0, gpus))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +134,8 @@ def plan(
     line = _Line(job for job in waiting if job.deployment in room.possible)
     made: list[tuple[Waiting, Start]] = []
     while (first := line.first(room)) is not None:
-        left = _left(first, head, max_overtake_s)
+        spent = head.overtaken_s if head is not None and head.id == first.id else 0.0
+        left = first.window_s(max_overtake_s, gpus) - spent
         job = _quickest(line, first, room, left)
         if job is None:
             break
@@ -146,20 +149,18 @@ def plan(
     )
 
 
-def _left(first: Waiting, head: Head | None, max_overtake_s: float) -> float:
-    """Seconds left of the first one's window."""
-    spent = head.overtaken_s if head is not None and head.id == first.id else 0.0
-    return first.window_s(max_overtake_s) - spent
-
-
 def _quickest(line: _Line, first: Waiting, room: Room, left: float) -> Waiting | None:
+    """Who ends first of those that may start now; `left`: seconds left of the first one's window."""
     fits = room.admits(first)
-    able = [first] if fits else []
+    able = []
     for job in line.peers(first):
-        worth = not fits or line.work_s(job) >= WORTH * room.load_seconds(job)
-        if job is not first and room.admits(job) and room.seconds(job) <= left and worth:
-            able.append(job)
-    return min(able, key=lambda job: (room.seconds(job), job.place), default=None)
+        if not room.admits(job):
+            continue
+        load_s = room.load_seconds(job)
+        worth = not fits or line.work_s(job) >= WORTH * load_s
+        if job is first or (worth and load_s + job.run_s <= left):
+            able.append((load_s + job.run_s, job.place, job))
+    return min(able)[-1] if able else None
 
 
 class HeadWatch:
@@ -201,11 +202,8 @@ class Room:
     def admits(self, job: Waiting) -> bool:
         return not self.at_limit(job) and self._gpus.fits(self.deployments[job.deployment].share)
 
-    def seconds(self, job: Waiting) -> float:
-        """Until the job would end, by the estimates."""
-        return self.load_seconds(job) + job.run_s
-
     def load_seconds(self, job: Waiting) -> float:
+        """Until the job's run would begin, by the estimates."""
         if not self._has_idle(job):
             return job.load_s
         return 0.0 if self._loaded[job.deployment][job.model] > 0 else job.switch_s
@@ -294,7 +292,7 @@ def longest_wait_s(
     is ahead of it, and what overtakes: a window for the job and for each ahead of it. Otherwise each of
     these may wait, after its window, until the longest call ends.
     """
-    windows = sum(each.window_s(max_overtake_s) + overrun_s for each in (job, *ahead))
+    windows = sum(each.window_s(max_overtake_s, gpus) + overrun_s for each in (job, *ahead))
     if not whole:
         return windows + (len(ahead) + 1) * longest_s
     work = sum(running_s) + sum(each.load_s + each.run_s for each in ahead)

@@ -10,6 +10,8 @@ from configs.models import ModelSpec
 
 #: What jobs of one call may differ in, beside their prompts. A setting that nobody thought of parts them.
 OWN = frozenset({"seed", "num_images"})
+#: Made once: json.dumps would make an encoder for each of the hundreds of jobs that a plan looks at.
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def batch_key(model: str, settings: Mapping[str, Any]) -> str:
@@ -18,7 +20,7 @@ def batch_key(model: str, settings: Mapping[str, Any]) -> str:
     Image-to-video jobs share the source picture, whose shape decides the clip's.
     """
     shared = {name: value for name, value in settings.items() if name not in OWN}
-    return json.dumps([model, shared], sort_keys=True)
+    return _encode([model, shared])
 
 
 def max_batch(spec: ModelSpec, settings: Mapping[str, Any]) -> int:

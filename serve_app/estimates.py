@@ -75,21 +75,22 @@ class Estimator:
             warmth: median(seconds for (_, each), seconds in self._loads.items() if each is warmth)
             for warmth in {warmth for _, warmth in self._loads}
         }
+        self._estimates: dict[tuple[str, Size], Estimate] = {}
 
     def run_s(self, model: str, settings: Mapping[str, Any], batch_size: int = 1) -> float | None:
         """From the first step to the end, of one call for so many such jobs. None: nothing is known.
 
         The median of runs of the same size; else the rate (seconds a unit of work) of the nearest size.
         """
+        return self._run_s(model, size_of(settings, batch_size))
+
+    def _run_s(self, model: str, size: Size) -> float | None:
         known = self._runs.get(model)
         if not known:
             return None
-        size = size_of(settings, batch_size)
         if size in known:
             return known[size]
-        nearest = min(
-            known, key=lambda other: (other.guided != size.guided, abs(log(other.work / size.work)))
-        )
+        nearest = min(known, key=lambda other: _distance(other, size))
         return known[nearest] * size.work / nearest.work
 
     def load_s(self, model: str, warmth: Warmth) -> float | None:
@@ -123,8 +124,17 @@ class Estimator:
         return by_pace if usual is None else stage.done * by_pace + (1 - stage.done) * usual
 
     def estimate(self, model: str, settings: Mapping[str, Any]) -> Estimate:
-        """Of a job alone. What passes before the first step though the model is loaded is part of the run."""
-        run_s = self.run_s(model, settings)
+        """Of a job alone. What passes before the first step though the model is loaded is part of the run.
+
+        Quick for what was asked before: every plan asks it of every job that it looks at.
+        """
+        key = model, size_of(settings)
+        if (found := self._estimates.get(key)) is None:
+            found = self._estimates[key] = self._estimate(*key)
+        return found
+
+    def _estimate(self, model: str, size: Size) -> Estimate:
+        run_s = self._run_s(model, size)
         if run_s is None:
             return Estimate()
         warm_s = self.load_s(model, Warmth.WARM) or 0.0

@@ -13,7 +13,8 @@ class Gpus:
     """What is free on each GPU.
 
     Ray decides where a replica goes: a fraction to the fullest GPU that has room for it. Where replicas have
-    ended, Ray's GPUs can have holes that this packing has not; a call then waits in Ray for the next end.
+    ended, Ray's GPUs can have holes that this packing has not; a call then waits in Ray for the next end. And
+    where fractions do not divide a GPU (0.3), this quick packing can have holes that another would not have.
     """
 
     def __init__(self, number: float) -> None:

@@ -91,7 +91,7 @@ class _Teller:
         leaving = self._leaving(job)
         head = self._present.head
         if head is not None and head.id == job.id and head.overtaken_s > 0:
-            left = max(0.0, job.window_s(self._present.max_overtake_s) - head.overtaken_s)
+            left = max(0.0, job.window_s(self._present.max_overtake_s, self._present.gpus) - head.overtaken_s)
             quicker = _models(self._present.running) or "others"
             message = f"Jobs of {quicker} go first, because they end sooner, for {_spoken(left)} at most"
             return Reason(why=Why.OVERTAKEN, message=message, leaving=leaving)

@@ -1,6 +1,6 @@
 """The autoscaling policy of serve_config.yaml: replicas for the demand, and warm ones while there is room.
 
-Runs in Ray's controller about ten times a second, so it is quick and needs nothing of ours.
+Runs in Ray's controller about ten times a second, so it is quick and needs little of ours.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from serve_app.gpus import Gpus
 from serve_app.logs import join_serve_log
 
 log = logging.getLogger("cyberimage.policy")
 
 #: How long a reading of the cluster's GPUs holds, in seconds.
 CAPACITY_TTL_S = 5.0
+#: Seconds within which a replica comes up that has room. Ray's GPUs can have holes that `Gpus` has not: after
+#: this, where there are fractions, idle replicas go that may be in its way.
+UP_WITHIN_S = 20.0
 #: Name of the custom metric by which a replica asks to be unloaded at once.
 UNLOAD_METRIC = "cyberimage_unload"
 
@@ -48,6 +52,11 @@ class Load:
     idle_s: float
     unload: bool = False
 
+    @property
+    def is_short(self) -> bool:
+        """Whether replicas that are wanted are not up."""
+        return self.target < self.demand
+
 
 def allot(loads: list[Load], *, gpus: float, keep_warm_s: float) -> dict[str, int]:
     """Replicas for each deployment.
@@ -56,15 +65,15 @@ def allot(loads: list[Load], *, gpus: float, keep_warm_s: float) -> dict[str, in
     `keep_warm_s` seconds. Demand is never cut here: the dispatcher admits no more than fits.
     """
     replicas = {load.name: load.demand for load in loads}
-    free = gpus - sum(load.demand * load.share for load in loads)
+    free = Gpus(gpus)
+    free.pack((load.share, load.demand) for load in loads)
     for load in sorted(loads, key=lambda load: (load.idle_s, load.name)):
-        idle = load.target - load.demand
-        if idle <= 0 or load.unload or load.idle_s >= keep_warm_s:
+        if load.unload or load.idle_s >= keep_warm_s:
             continue
-        room = idle if load.share == 0 else math.floor(free / load.share + 1e-9)
-        kept = max(0, min(idle, room))
-        replicas[load.name] += kept
-        free -= kept * load.share
+        for _ in range(load.demand, load.target):
+            if free.fits(load.share):
+                free.take(load.share)
+                replicas[load.name] += 1
     return replicas
 
 
@@ -85,6 +94,7 @@ class SharedGpuPolicy:
         self._gpus = gpus
         self._clock = clock
         self._last_used: dict[str, float] = {}
+        self._short_since: float | None = None
         self._capacity = (0.0, -math.inf)
         self._told: dict[str, int] = {}
         join_serve_log()
@@ -92,7 +102,8 @@ class SharedGpuPolicy:
     def __call__(self, contexts: Mapping[Any, Context]) -> tuple[dict[Any, int], dict[Any, dict[str, Any]]]:
         now = self._clock()
         loads = [self._load(context, now) for context in contexts.values()]
-        replicas = allot(loads, gpus=self._cluster_gpus(now), keep_warm_s=self._keep_warm_s)
+        keep_warm_s = 0.0 if self._may_be_blocked(loads, now) else self._keep_warm_s
+        replicas = allot(loads, gpus=self._cluster_gpus(now), keep_warm_s=keep_warm_s)
         if replicas != self._told:
             log.info("replicas: %s", ", ".join(f"{name} {count}" for name, count in replicas.items()))
             self._told = replicas
@@ -113,6 +124,15 @@ class SharedGpuPolicy:
             idle_s=now - self._last_used[name],
             unload=demand == 0 and any(value > 0 for value in asked.values()),
         )
+
+    def _may_be_blocked(self, loads: list[Load], now: float) -> bool:
+        """Whether idle fractions of GPUs may keep a replica from coming up."""
+        if not any(load.is_short for load in loads):
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = now
+        fractions = any(0 < load.share < 1 for load in loads)
+        return fractions and self._short_since is not None and now - self._short_since >= UP_WITHIN_S
 
     def _cluster_gpus(self, now: float) -> float:
         if self._gpus is not None:

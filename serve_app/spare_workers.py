@@ -4,6 +4,7 @@ A replica of Ray Serve is an actor, and an actor takes an idle worker process of
 with the same runtime environment, that has run nothing for another job or actor. Starting such a process and
 importing Ray Serve in it is most of the time that a swap of models takes. Ray starts idle workers when asked
 by an RPC to its raylet, for which it has no Python function (Ray 2.60, node_manager.proto, PrestartWorkers).
+Another Ray may not know it, or keep it elsewhere: then there is no spare worker, and starts take longer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from typing import Any
 
 import psutil
 import ray
-from grpc import RpcError
-from ray._private.grpc_utils import init_grpc_channel
-from ray.core.generated import common_pb2, node_manager_pb2, node_manager_pb2_grpc, runtime_environment_pb2
 
 log = logging.getLogger("cyberimage.nodes")
 
@@ -44,13 +42,18 @@ class SpareWorker:
     def start(self) -> None:
         self._thread.start()
 
+    def join(self) -> None:
+        """Wait until it has given up."""
+        self._thread.join()
+
     def _keep(self) -> None:
         pause = threading.Event()
         try:
             while self._unseen < TRIES and not pause.wait(LOOK_S):
                 self._look()
-        except (RpcError, psutil.Error) as error:
-            log.warning("no spare worker any more: %s", error)
+            log.warning("no spare worker: none of the %d that were asked for came up", self._unseen)
+        except Exception as error:  # Ray's inside may be another one, in any way.
+            log.warning("no spare worker any more: %s: %s", type(error).__name__, error)
 
     def _look(self) -> None:
         if self._has_idle():
@@ -82,12 +85,25 @@ def node_here() -> dict[str, Any]:
 
 
 def _prestart(node: dict[str, Any]) -> None:
-    environment = ray.get_runtime_context().runtime_env.serialize()
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated import (
+        common_pb2,
+        node_manager_pb2,
+        node_manager_pb2_grpc,
+        runtime_environment_pb2,
+    )
+
     request = node_manager_pb2.PrestartWorkersRequest(
         language=common_pb2.Language.PYTHON,
-        runtime_env_info=runtime_environment_pb2.RuntimeEnvInfo(serialized_runtime_env=environment),
+        runtime_env_info=runtime_environment_pb2.RuntimeEnvInfo(serialized_runtime_env=_environment()),
         keep_alive_duration_secs=KEEP_S,
         num_workers=1,
     )
     with init_grpc_channel(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}") as channel:
         node_manager_pb2_grpc.NodeManagerServiceStub(channel).PrestartWorkers(request, timeout=10)
+
+
+def _environment() -> str:
+    """The runtime environment of this process, which is that of all of the application's."""
+    serialized: str = ray.get_runtime_context().runtime_env.serialize()
+    return serialized

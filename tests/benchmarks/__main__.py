@@ -12,6 +12,7 @@ from tests.benchmarks import (
     added_time,
     batches,
     cold_start,
+    family_switch,
     first_picture,
     read_ahead,
     sharing,
@@ -77,6 +78,7 @@ def _swap(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         yield from swap.measure(server, options.starts, heading=SWAP)
     with serving(folder / "unprepared", preload=False, **settings) as server:
         yield from swap.measure(server, options.starts, heading=f"{SWAP}, nothing prepared")
+    yield from family_switch.measure(options.starts)
     yield from read_ahead.measure(folder, options.starts)
 
 

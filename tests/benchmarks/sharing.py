@@ -1,13 +1,14 @@
 """Many families on few GPUs: one mixed load, by this server's policy and first come, first served.
 
-Both are the same server; the second lets nothing overtake (`max_overtake_s` 0) and batches nothing. Before
-the load each model runs once, so that the times until a job ends can be foretold. While the load runs, what
-the server foretells is noted and held against what came.
+Both are the same server; the second lets nothing overtake (`max_overtake_s` 0) and batches nothing. Each
+begins with the same records of every model's runs, so that the times until a job ends can be foretold. While
+the load runs, what the server foretells is noted and held against what came.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,20 +21,22 @@ from tests.benchmarks.figures import Figure, seconds
 from tests.benchmarks.server import PROMPT, Connection, Server, View, serving
 
 JOBS = 60
-#: Jobs of the load for each of a model's: pictures are asked for more often than clips.
-SHARES = {
-    "demo-flux": 20,
-    "demo-sd35": 16,
-    "demo-wan-t2v": 8,
-    "demo-ltx-t2v": 8,
-    "demo-wan-i2v": 4,
-    "demo-ltx-i2v": 4,
+#: How many jobs of each model people ask for at once: pictures more often, and more of them, than clips.
+GROUPS = {
+    "demo-flux": (4, 4, 4, 4),
+    "demo-flux-outline": (4,),
+    "demo-sd35": (4, 4, 4, 4),
+    "demo-wan-t2v": (2, 2, 2, 2),
+    "demo-ltx-t2v": (2, 2, 2, 2),
+    "demo-wan-i2v": (2, 2),
+    "demo-ltx-i2v": (2, 2),
 }
+PAINTERS = ("demo-flux", "demo-flux-outline", "demo-sd35")
 #: Two sizes a model, so that an estimate has to tell them apart.
-PICTURES = ({"width": 128, "height": 128, "num_inference_steps": 12}, {"num_inference_steps": 24})
+PICTURES = ({"width": 64, "height": 64}, {"width": 128, "height": 128})
 CLIPS = ({"num_frames": 9}, {"num_frames": 17, "num_inference_steps": 8})
-#: Mean seconds between two submits: the queue grows, and new work keeps coming while it is long.
-MEAN_GAP_S = 0.75
+#: Mean seconds between two groups: the queue grows, and new work keeps coming while it is long.
+MEAN_GAP_S = 2.0
 SEED = 4
 #: Seconds between two readings of what is foretold.
 LOOK_S = 3.0
@@ -89,6 +92,10 @@ class Run:
             _moment(job, "started_at") - _moment(job, "created_at") + job["load_seconds"] for job in self.jobs
         ]
 
+    def calls(self, *warmths: str) -> int:
+        """How many calls found the GPU so; jobs that shared a call were one."""
+        return round(sum(1 / job["batch_size"] for job in self.jobs if job["warmth"] in warmths))
+
     @property
     def busy(self) -> float:
         """GPU seconds in which a model ran; jobs that shared a call share its time."""
@@ -96,59 +103,63 @@ class Run:
 
 
 def load(count: int = JOBS) -> list[Order]:
-    """The same orders every time: models in random order at random intervals."""
+    """The same orders every time: groups in random order at random intervals."""
     chance = random.Random(SEED)
-    models = [model for model, share in SHARES.items() for _ in range(share)]
-    chance.shuffle(models)
+    groups = [(model, size) for model, sizes in GROUPS.items() for size in sizes]
+    chance.shuffle(groups)
     orders, after = [], 0.0
-    for model in models[:count]:
-        sizes = PICTURES if model in ("demo-flux", "demo-sd35") else CLIPS
-        orders.append(Order(after=after, model=model, settings=chance.choice(sizes)))
+    for model, size in groups:
+        for _ in range(size):
+            orders.append(Order(after=after, model=model, settings=chance.choice(_sizes(model))))
         after += chance.expovariate(1 / MEAN_GAP_S)
-    return orders
+    return orders[:count]
+
+
+def _sizes(model: str) -> Sequence[Mapping[str, int]]:
+    return PICTURES if model in PAINTERS else CLIPS
 
 
 def measure(folder: Path, count: int, gpus: Sequence[int]) -> Iterator[Figure]:
+    source = _record(folder / "recorded")
     for number in gpus:
         runs = []
         for policy, settings in POLICIES.items():
             print(f"  {count} jobs on {number} GPU, {policy} ...", file=sys.stderr)
-            with serving(folder / f"{policy}-{number}", gpus=number, **settings) as server:
-                runs.append(_run(server, policy, number, load(count)))
+            data = shutil.copytree(folder / "recorded", folder / f"{policy}-{number}")
+            with serving(data, gpus=number, **settings) as server:
+                runs.append(_run(server, policy, number, load(count), source))
         yield from _figures(runs)
         yield from foretelling(runs[0])
 
 
 def foretold_only(folder: Path, count: int) -> Iterator[Figure]:
     """How well the ends of jobs are foretold, on one GPU."""
+    source = _record(folder / "eta")
     with serving(folder / "eta", gpus=1) as server:
-        yield from foretelling(_run(server, "ours", 1, load(count)))
+        yield from foretelling(_run(server, "ours", 1, load(count), source))
 
 
 # -- running the load
 
 
-def _run(server: Server, policy: str, gpus: int, orders: Sequence[Order]) -> Run:
+def _record(data: Path) -> str:
+    """Run every model in both sizes, on one GPU; the id of a source picture for the clips."""
+    print("  every model once in each size ...", file=sys.stderr)
+    with serving(data, gpus=1) as server, server.connect() as connection:
+        first = connection.completed(connection.paint(PAINTERS[0], **PICTURES[0]))
+        source = str(first["image_ids"][0])
+        orders = [Order(after=0, model=model, settings=size) for model in GROUPS for size in _sizes(model)]
+        for job_id in [_submit(connection, order, source) for order in orders]:
+            connection.completed(job_id)
+    return source
+
+
+def _run(server: Server, policy: str, gpus: int, orders: Sequence[Order], source: str) -> Run:
     with server.connect() as connection:
-        source = _warm_up(connection)
         jobs, foretold = _submit_all(connection, orders, source)
         foretold += _watch(connection, jobs)
         views = [connection.completed(job_id) for job_id in jobs]
     return Run(gpus=gpus, policy=policy, jobs=views, foretold=foretold)
-
-
-def _warm_up(connection: Connection) -> str:
-    """Run every model once, in both sizes; the id of a source picture for the clips."""
-    first = connection.completed(connection.paint("demo-flux", **PICTURES[0]))
-    source = str(first["image_ids"][0])
-    jobs = [
-        _submit(connection, Order(after=0, model=model, settings=size), source)
-        for model in SHARES
-        for size in (PICTURES if model in ("demo-flux", "demo-sd35") else CLIPS)
-    ]
-    for job_id in jobs:
-        connection.completed(job_id)
-    return source
 
 
 def _submit_all(
@@ -166,7 +177,7 @@ def _submit_all(
 
 def _submit(connection: Connection, order: Order, source: str) -> str:
     settings = dict(order.settings)
-    if order.model in ("demo-flux", "demo-sd35"):
+    if order.model in PAINTERS:
         return connection.paint(order.model, **settings)
     if order.model.endswith("t2v"):
         body = {"model_id": order.model, "prompt": PROMPT, "settings": settings}
@@ -197,7 +208,7 @@ def _heard(job: View, *, submitted_now: bool) -> list[Foretold]:
 
 
 def _figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    heading = f"{len(runs[0].jobs)} jobs of {len(SHARES)} models, {_gpus(runs[0])}"
+    heading = f"{len(runs[0].jobs)} jobs of {len(GROUPS)} models, {_gpus(runs[0])}"
     for run in runs:
         yield seconds(heading, f"makespan, {run.policy}", [run.makespan], "first submit to last end")
     for run in runs:
@@ -205,10 +216,10 @@ def _figures(runs: Sequence[Run]) -> Iterator[Figure]:
     for run in runs:
         yield seconds(heading, f"  p95, {run.policy}", [_quantile(run.waits, 0.95)])
     for run in runs:
-        loads = sum(job["warmth"] != "warm" for job in run.jobs)
+        loads = run.calls("cold", "swap", "switch")
         yield Figure(heading=heading, name=f"loads of a model, {run.policy}", unit="", samples=(loads,))
     for run in runs:
-        swaps = sum(job["warmth"] == "swap" for job in run.jobs)
+        swaps = run.calls("swap")
         note = "loads for which another model had to leave"
         yield Figure(heading=heading, name=f"  swaps, {run.policy}", unit="", samples=(swaps,), note=note)
     for run in runs:

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -105,7 +106,7 @@ class Grey(Family):
 
 
 def fetch_nothing(spec: Any, *, progress: Any) -> LocalFiles:
-    return LocalFiles(folder="nowhere")
+    return LocalFiles(folder=Path("nowhere"))
 
 
 JOB = generation_request(model_spec("flux"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from statistics import fmean
 
@@ -13,7 +13,7 @@ from tests.simulation.figures import figures, least_makespan_s, least_mean_wait_
 from tests.simulation.loads import MIXES, Load, draw
 from tests.simulation.models import MODELS
 from tests.simulation.plan_time import report
-from tests.simulation.policies import FIFO, MAX_OVERTAKE_S, OURS, POLICIES
+from tests.simulation.policies import MAX_OVERTAKE_S, OURS, POLICIES
 from tests.simulation.story import draw_story
 
 #: Where SHARING.md finds its pictures.
@@ -25,22 +25,34 @@ SIZES = (
     (16, ("all families",), 2000, 1),
     (64, ("all families",), 4000, 1),
 )
+#: The loads shown are drawn from seeds on which nothing was tuned.
+FIRST_SEED = 1000
 HEAD = f"{'':18} {'mean wait':>10} {'p95':>7} {'pictures p95':>13} {'longest':>8} {'makespan':>9} "
 HEAD += f"{'swaps':>6} {'run':>5} {'load':>5}"
 
 
-def main() -> int:
+def main() -> None:
+    options = _options()
+    seed = FIRST_SEED if options.seed is None else options.seed
     rows = []
     for gpus, mixes, jobs, draws in SIZES:
         for mix in mixes:
             for bursty in (False, True):
                 load = Load(mix=mix, bursty=bursty, gpus=gpus, jobs=jobs)
-                rows.append(_compare(load, [draw(load, seed) for seed in range(draws)]))
-    (FOLDER / "sharing.svg").write_text(draw_story(), "utf-8")
-    (FOLDER / "sharing_figures.svg").write_text(draw_chart(rows), "utf-8")
+                rows.append(_compare(load, [draw(load, seed + k) for k in range(draws)]))
+    _summarise(rows)
     report()
-    print(f"\nDrawn: {FOLDER / 'sharing.svg'}, {FOLDER / 'sharing_figures.svg'}")
-    return 0
+    if options.seed is None:
+        (FOLDER / "sharing.svg").write_text(draw_story(), "utf-8")
+        (FOLDER / "sharing_figures.svg").write_text(draw_chart(rows), "utf-8")
+        print(f"\nDrawn: {FOLDER / 'sharing.svg'}, {FOLDER / 'sharing_figures.svg'}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    text = f"first seed of the loads ({FIRST_SEED}); with another one nothing is drawn"
+    parser.add_argument("--seed", type=int, help=text)
+    return parser.parse_args()
 
 
 def _compare(load: Load, works: list[list[Work]]) -> Row:
@@ -63,13 +75,22 @@ def _compare(load: Load, works: list[list[Work]]) -> Row:
     least_s = fmean(least_makespan_s(work, load.gpus) for work in works)
     least_wait_s = fmean(least_mean_wait_s(work, load.gpus) for work in works)
     print(f"{'at least':18} {least_wait_s:10.0f} {'':30} {least_s:9.0f}")
-    pictures = found[OURS].picture_p95_s / found[FIFO].picture_p95_s
-    best = min(each.makespan_s for name, each in found.items() if name != OURS)
-    print(
-        f"ours: pictures' p95 {pictures:.0%} of FIFO's, makespan {found[OURS].makespan_s / best - 1:+.1%} "
-        f"to the others' best, no job waited more than {max(kept):.0%} of its promised longest wait"
+    row = Row(name=load.name, figures=found, least_s=least_s, kept=max(kept))
+    print(_verdict(row))
+    return row
+
+
+def _verdict(row: Row) -> str:
+    return (
+        f"ours: pictures' p95 {row.pictures:.0%} of FIFO's, makespan {row.later:+.1%} to the others' best, "
+        f"no job waited more than {row.kept:.0%} of its promised longest wait"
     )
-    return Row(name=load.name, figures=found, least_s=least_s)
+
+
+def _summarise(rows: list[Row]) -> None:
+    print("\nOurs on all loads:")
+    for row in rows:
+        print(f"{row.name:34} {_verdict(row).removeprefix('ours: ')}")
 
 
 def _run(work: list[Work], policy: str, gpus: int) -> Outcome:
@@ -81,4 +102,4 @@ def _run(work: list[Work], policy: str, gpus: int) -> Outcome:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -102,6 +102,14 @@ def test_a_long_job_has_a_window_of_twice_its_run() -> None:
     assert starts(line, deployment("a"), warm("b"), head=Head(id="a1", overtaken_s=194)) == "a1"
 
 
+def test_on_several_gpus_the_same_work_goes_ahead_of_a_long_job_in_less_time() -> None:
+    line = [replace(waiting("a1")[0], run_s=400.0), *waiting("b1")]
+    busy = deployment("c", replicas=3, running=3, max_replicas=3)
+    for overtaken_s, first in [(193, "b1"), (194, "a1")]:
+        head = Head(id="a1", overtaken_s=overtaken_s)
+        assert starts(line, deployment("a"), warm("b"), busy, gpus=4, head=head) == first
+
+
 def test_the_window_of_another_head_does_not_count() -> None:
     assert starts(waiting("a1 b1"), deployment("a"), warm("b"), head=Head(id="x", overtaken_s=99)) == "b1"
 
@@ -200,11 +208,11 @@ def test_the_window_begins_with_the_first_that_overtakes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("whole", "bound"), [(True, (5 + (30 + 100)) / 2 + 200 + 60), (False, 200 + 60 + 2 * 130)]
+    ("whole", "bound"), [(True, (5 + (30 + 180)) / 2 + 180 + 60), (False, 180 + 60 + 2 * 130)]
 )
 def test_the_promise_in_numbers(whole: bool, bound: float) -> None:
     job, before = waiting("a1 b1")
-    before = replace(before, run_s=100.0)
+    before = replace(before, run_s=180.0)
     found = longest_wait_s(
         job, [before], [5.0], gpus=2, max_overtake_s=60, longest_s=130, whole=whole, overrun_s=0
     )

@@ -1,0 +1,73 @@
+"""What the components of a pipeline are loaded from, to tell which of them two models share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.models import ModelSpec
+from deployments.loading import ModelFiles
+from deployments.recipe import Recipe
+
+#: Never shared: a scheduler remembers the steps of its call, and a model may change its settings.
+OWN = frozenset({"scheduler"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Equal for components that are equal once they are loaded.
+
+    `kind` is library and class. `files` are those that it is loaded from: name, real path, size in bytes and
+    time of the last change, so that one which was replaced since is another.
+    """
+
+    kind: tuple[str, str]
+    dtype: torch.dtype
+    files: frozenset[tuple[str, Path, int, int]]
+
+
+def origins(recipe: Recipe, spec: ModelSpec, files: ModelFiles) -> dict[str, Origin]:
+    """The origin of each component that another model could share; none where a folder has no index."""
+    return {
+        name: Origin(kind=kind, dtype=recipe.dtype_of(spec, name), files=_files(_sources(name, files)))
+        for name, kind in _kinds(files.folder / "model_index.json").items()
+        if name not in OWN
+    }
+
+
+def shared(mine: Mapping[str, Origin], others: Mapping[str, Origin]) -> set[str]:
+    """Names of the components that both have from the same origin."""
+    return {name for name, origin in mine.items() if others.get(name) == origin}
+
+
+def _kinds(index: Path) -> dict[str, tuple[str, str]]:
+    """Library and class of each component that a diffusers folder's index names."""
+    entries: dict[str, Any] = json.loads(index.read_text("utf-8")) if index.is_file() else {}
+    pairs = {name: entry for name, entry in entries.items() if isinstance(entry, list)}
+    return {name: (library, kind) for name, (library, kind) in pairs.items() if library is not None}
+
+
+def _sources(name: str, files: ModelFiles) -> Iterable[Path]:
+    """Folders and files that the component is loaded from."""
+    own = files.folder / name
+    if name != "transformer" or files.transformer is None:
+        return (own,)
+    if files.transformer.is_file():
+        return (files.transformer, own / "config.json")
+    below = files.transformer / name
+    return (below if below.is_dir() else files.transformer,)
+
+
+def _files(sources: Iterable[Path]) -> frozenset[tuple[str, Path, int, int]]:
+    found = (file for source in sources for file in (source, *source.resolve().rglob("*")))
+    return frozenset(_mark(file) for file in found if file.is_file())
+
+
+def _mark(file: Path) -> tuple[str, Path, int, int]:
+    status = file.stat()
+    return file.name, file.resolve(), status.st_size, status.st_mtime_ns
