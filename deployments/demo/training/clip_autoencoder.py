@@ -53,6 +53,23 @@ def train_clip_autoencoder(
     return vae.eval()
 
 
+def sharpen(vae: Any, state: Path, *, minutes: float, seed: int = 0) -> Any:
+    """Train the decoder alone, or go on with it: the latents, and what was learned of them, stay."""
+    vae.requires_grad_(False)
+    decoder = vae.decoder.requires_grad_(True)
+    run = Run(
+        nn.ModuleDict({"decoder": decoder}),
+        state,
+        minutes=minutes,
+        learning_rate=2e-3,
+        seed=seed,
+        hold=0.3,
+        decay=0.995,
+    )
+    fit(vae, run, lambda: _decoder_loss(vae, run), _videos(Random(f"{seed} test"), 12, "test"))
+    return vae.requires_grad_(False)
+
+
 def small_videos(clips: Tensor, pixels: int) -> Tensor:
     """The mean colours of blocks of 4 x 4 pixels and two frames, those of each `pixels` x `pixels` together.
 
@@ -88,6 +105,14 @@ def _loss(vae: Any, run: Run, crop: int) -> Tensor:
     colors = nn.functional.mse_loss(mean[:, : small.shape[1]], small)
     loss: Tensor = reconstruction_loss(clips - back) + KL_WEIGHT * kl + COLOR_WEIGHT * colors
     return loss
+
+
+def _decoder_loss(vae: Any, run: Run) -> Tensor:
+    clips = _videos(run.rng, BATCH)
+    with torch.no_grad():
+        latents = vae.encode(clips).latent_dist.mode()
+    off = LATENT_NOISE * torch.rand(len(latents), 1, 1, 1, 1)
+    return reconstruction_loss(clips - vae.decode(latents + off * torch.randn_like(latents)).sample)
 
 
 def _videos(rng: Random, count: int, split: Any = "train") -> Tensor:

@@ -20,12 +20,12 @@ from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
-from deployments.demo.training.clip_autoencoder import train_clip_autoencoder
+from deployments.demo.training.clip_autoencoder import sharpen, train_clip_autoencoder
 from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 
-AUTOENCODER_MINUTES = 9.0
+AUTOENCODER_MINUTES, DECODER_MINUTES = 9.0, 10.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
@@ -79,6 +79,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     train_clip_flow(
         transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
     )
+    sharpen(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
         "scheduler": scheduler(),
         "vae": vae,
