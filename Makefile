@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: install install-test run test unit lint lint-page screenshots bench bench-sharing simulate clean
+.PHONY: install install-test run test unit lint lint-page screenshots bench bench-sharing simulate chaos soak clean
 
 install: $(VENV)/.installed
 
@@ -62,6 +62,14 @@ bench-sharing: install-test
 # The arbiter's policy beside others on loads drawn at random, with the pictures of serve_app/SHARING.md.
 simulate: install-test
 	$(BIN)/python -m tests.simulation
+
+# A hundred processes killed at random, then a look for what was lost or doubled: half an hour or more.
+chaos: install-test
+	$(BIN)/python -m tests.chaos
+
+# Twenty minutes of small jobs, and a plot of what the server's processes hold meanwhile: out/soak.
+soak: install-test
+	$(BIN)/python -m tests.soak
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(PAGE_TOOLS)

@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from configs.hardware import visible_gpus
 from configs.registry import Registry
 from configs.settings import Settings, to_environment
 from serve_app.fleet import gpu_shares
+from serve_app.ray_processes import RayProcesses, end_leftovers
+from serve_app.ray_sessions import remember
 
 APP_NAME = "cyberimage"
 CONFIG_FILE = Path(__file__).resolve().parent.parent / "serve_config.yaml"
@@ -33,8 +36,12 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     # Ray's own 4 MiB are less than a picture of 2048 x 2048 pixels.
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1),
+    # How soon a dead proxy is replaced; Ray's own period is 10 s.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     # Ray's workers give way to every other process (nice 15) unless told otherwise.
     "RAY_worker_niceness": "0",
+    # How long a node may take to start the agent of its dashboard: on a busy machine more than Ray's 30 s.
+    "RAY_agent_register_timeout_ms": "120000",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's processes listen on the loopback address alone, as they always do on macOS and Windows; with
     # Ray's default for Linux, other machines could reach them.
@@ -59,11 +66,15 @@ class DeployFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:
-    """A Ray cluster in use. `own`: it was started here and ends with this process."""
+    """A Ray cluster in use. One that was started here has `processes`, and ends with this process."""
 
-    own: bool
+    processes: RayProcesses | None
     dashboard_url: str | None
     token_file: Path | None
+
+    @property
+    def own(self) -> bool:
+        return self.processes is not None
 
 
 def connect(settings: Settings) -> Connection:
@@ -76,12 +87,30 @@ def _start(settings: Settings) -> Connection:
     token_file = _token_file(settings.data_dir)
     tries = {"RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": str(settings.max_attempts)}
     preload = PRELOAD if settings.preload else {}
+    data_dir = str(settings.data_dir.resolve())
+    end_leftovers(data_dir)
     os.environ.update(RAY_ENVIRONMENT | tries | preload | to_environment(settings))
+    os.environ["CYBERIMAGE_DATA_DIR"] = data_dir
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(token_file))
     import ray
 
-    context = ray.init(
+    context = _start_ray(settings)
+    remember(Path(ray._private.worker._global_node.get_session_dir_path()), settings.data_dir)
+    protected = os.environ["RAY_AUTH_MODE"] == "token"
+    return Connection(
+        processes=RayProcesses(),
+        dashboard_url=_dashboard_url(context),
+        token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]) if protected else None,
+    )
+
+
+def _start_ray(settings: Settings) -> Any:
+    """Ray waits 30 s for its first node, too little on a very busy machine: then once more from nothing."""
+    import ray
+
+    start = partial(
+        ray.init,
         address="local",
         num_gpus=_gpu_slots(settings),
         include_dashboard=True,
@@ -91,19 +120,21 @@ def _start(settings: Settings) -> Connection:
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
-    protected = os.environ["RAY_AUTH_MODE"] == "token"
-    return Connection(
-        own=True,
-        dashboard_url=_dashboard_url(context),
-        token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]) if protected else None,
-    )
+    try:
+        return start()
+    except Exception as error:  # Ray raises no class of its own
+        if "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()
+        RayProcesses().end()
+        return start()
 
 
 def _join() -> Connection:
     import ray
 
     context = ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    return Connection(own=False, dashboard_url=_dashboard_url(context), token_file=None)
+    return Connection(processes=None, dashboard_url=_dashboard_url(context), token_file=None)
 
 
 def _dashboard_url(context: Any) -> str | None:

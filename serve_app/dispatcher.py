@@ -18,7 +18,7 @@ from serve_app.families import Cluster, FamilyClient
 from serve_app.fleet import Fleet, Overview
 from serve_app.forecast import HORIZON, Present
 from serve_app.gpus import Gpus
-from serve_app.job_run import Desk, JobRun, worker_died
+from serve_app.job_run import SERVER_ENDED, Desk, JobRun, worker_died
 from serve_app.obstacles import Obstacles, cannot_start, no_capacity
 from serve_app.recorded import Recorded
 from serve_app.shared_call import SharedCall
@@ -32,16 +32,17 @@ LOOKAHEAD = 16
 #: Seconds after which the loop looks again though nobody woke it: a wake may be lost with its process.
 IDLE_LOOK_S = 1.0
 
-#: A file without a row is a leftover once it is this old; a younger one may be a job's that is ending.
-ORPHAN_AGE = timedelta(hours=1)
-#: Seconds between attempts to record a job's end that could not be recorded.
-RELEASE_RETRY_S = 5.0
+#: A file without a row is a leftover once it is this old; a younger one may be about to get its row, for
+#: which a locked database makes it wait 30 s.
+ORPHAN_AGE = timedelta(minutes=1)
+#: Seconds between two sweeps of such files, once those of an earlier dispatcher are gone.
+SWEEP_S = 3600.0
 #: Seconds between two counts of the waiting jobs for the metrics. Ray sends them on every 10 s.
 COUNT_S = 5.0
 
 UNRECORDED = JobError(
     code="storage",
-    message="The job's end could not be recorded.",
+    message="The job's start or its end could not be recorded.",
     hint="See whether the disk of the data directory is full.",
 )
 MODEL_GONE = JobError(
@@ -73,7 +74,7 @@ class Dispatcher:
         self._fleet = Fleet(registry, cluster)
         self._max_overtake_s = max_overtake_s
         self._lease_s = lease_s
-        self._releases: set[asyncio.Task[None]] = set()
+        self._adrift = False
         self._recorded = Recorded(desk.jobs, desk.blocking)
         self._head = HeadWatch()
         self._obstacles = Obstacles(no_capacity_s)
@@ -135,14 +136,14 @@ class Dispatcher:
     async def run(self) -> None:
         """Recover what an earlier dispatcher left, then dispatch until cancelled; running jobs end, too."""
         await self._recover()
-        keeping = (self._keep_leases(), self._count_waiting(), self._recorded.keep())
+        keeping = (self._keep_leases(), self._count_waiting(), self._recorded.keep(), self._keep_clean())
         keepers = [asyncio.create_task(work) for work in keeping]
         try:
             while True:
                 await self._look()
                 await self._sleep()
         finally:
-            for task in (*keepers, *self._releases):
+            for task in keepers:
                 task.cancel()
             await asyncio.gather(*(run.abandon() for run in list(self._fleet.runs.values())))
             await asyncio.gather(*self._desk.background)
@@ -150,41 +151,57 @@ class Dispatcher:
     async def _look(self) -> None:
         self._woken.clear()
         try:
+            await self._release_adrift()
             await self._honour_cancels()
             await self._refuse_stillborn()
             await self._dispatch()
-        except Exception:
-            log.exception("dispatch")
+        except Exception as error:
+            self._adrift = True
+            log.error("dispatch: %s", error, exc_info=not isinstance(error, StorageError))
 
     async def _sleep(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_LOOK_S):
                 await self._woken.wait()
 
-    async def _recover(self) -> None:
-        """Take back the jobs of an earlier dispatcher, and remove files that it wrote and did not record."""
+    async def _recover(self, *, only_expired: bool = False) -> None:
+        """Take back the jobs of an earlier dispatcher, all or those whose lease has lapsed."""
         desk = self._desk
         recovered = await desk.blocking(
             desk.jobs.recover,
             owner=desk.owner,
             now=desk.now(),
             max_attempts=desk.max_attempts,
-            error=worker_died(desk.max_attempts),
+            error=worker_died(desk.max_attempts, SERVER_ENDED),
+            only_expired=only_expired,
         )
         if recovered:
             log.info("took back %d jobs of an earlier dispatcher", len(recovered))
-        for job_id in recovered:
-            if (job := await desk.blocking(desk.jobs.get, job_id)) is not None:
-                desk.news.publish(job_id, job.status)
-        if swept := await desk.blocking(self._sweep):
-            log.info("removed %d files that belong to no job", len(swept))
+            self.wake()
+        for job_id, status in recovered.items():
+            desk.news.publish(job_id, status)
 
-    def _sweep(self) -> tuple[str, ...]:
-        known = self._desk.media.file_paths()
-        return self._desk.files.sweep(known, older_than=self._desk.now() - ORPHAN_AGE)
+    async def _release_adrift(self) -> None:
+        """Queue again the jobs that are ours but do not run: an error came between, such as a full disk."""
+        if not self._adrift:
+            return
+        self._adrift = False
+        desk = self._desk
+        for job_id in await desk.blocking(desk.jobs.held, owner=desk.owner):
+            if job_id not in self._fleet.runs:
+                status = await desk.blocking(
+                    desk.jobs.release,
+                    job_id,
+                    owner=desk.owner,
+                    now=desk.now(),
+                    max_attempts=desk.max_attempts,
+                    error=UNRECORDED,
+                )
+                if status is not None:
+                    desk.news.publish(job_id, status)
 
     async def _dispatch(self) -> None:
-        waiting = await self._desk.blocking(self._waiting)
+        waiting = [job for job in await self._desk.blocking(self._waiting) if not self._still_runs(job)]
         if not waiting:
             self._head = HeadWatch()
             return
@@ -203,6 +220,13 @@ class Dispatcher:
             await self._start([by_id[JobId(job_id)] for job_id in start.jobs])
         if decision.head is not None:
             self._announce(by_id[JobId(decision.head)].model)
+
+    def _still_runs(self, job: WaitingJob) -> bool:
+        """Whether a run of the job goes on whose claim is gone. It has to end before another begins."""
+        run = self._fleet.runs.get(job.id)
+        if run is not None:
+            run.cancel()
+        return run is not None
 
     def _announce(self, model: str) -> None:
         """Have the model's weights read that is to be loaded when a GPU is free."""
@@ -314,31 +338,8 @@ class Dispatcher:
         self._recorded.job_ended()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job %s: its end was not recorded", job.id, exc_info=error)
-            release = asyncio.create_task(self._release_later(job))
-            self._releases.add(release)
-            release.add_done_callback(self._releases.discard)
+            self._adrift = True
         self.wake()
-
-    async def _release_later(self, job: Job) -> None:
-        """The database could not be written (a full disk, say): queue the job again once it can be."""
-        desk = self._desk
-        while True:
-            await asyncio.sleep(RELEASE_RETRY_S)
-            try:
-                status = await desk.blocking(
-                    desk.jobs.release,
-                    job.id,
-                    owner=desk.owner,
-                    now=desk.now(),
-                    max_attempts=desk.max_attempts,
-                    error=UNRECORDED,
-                )
-            except StorageError as error:
-                log.warning("job %s: still not recorded: %s", job.id, error)
-                continue
-            if status is not None:
-                desk.news.publish(job.id, status)
-            return self.wake()
 
     async def _honour_cancels(self) -> None:
         """Requests that reached the database but not this process."""
@@ -353,8 +354,28 @@ class Dispatcher:
             try:
                 lease_until = desk.now() + timedelta(seconds=self._lease_s)
                 await desk.blocking(desk.jobs.renew, owner=desk.owner, lease_until=lease_until)
+                await self._recover(only_expired=True)
             except Exception:
                 log.exception("renewing leases")
+
+    async def _keep_clean(self) -> None:
+        """Remove files that no row knows: twice for a dispatcher that has just died, then now and then."""
+        pause_s = ORPHAN_AGE.total_seconds()
+        while True:
+            try:
+                if swept := await self._desk.blocking(self._sweep):
+                    log.info("removed %d files that belong to no job", len(swept))
+            except (StorageError, OSError) as error:
+                log.warning("leftover files not removed: %s", error)
+            await asyncio.sleep(pause_s)
+            pause_s = SWEEP_S
+
+    def _sweep(self) -> tuple[str, ...]:
+        # The running jobs first: one that completes meanwhile has rows by the time that these are read.
+        running = [file for run in list(self._fleet.runs.values()) for file in run.files]
+        known = self._desk.media.file_paths().union(running)
+        old = self._desk.now() - ORPHAN_AGE
+        return self._desk.files.sweep(known, older_than=old, newer_than=self._desk.media.born)
 
     async def _count_waiting(self) -> None:
         desk = self._desk

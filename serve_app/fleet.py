@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +44,7 @@ class Fleet:
         self._shares = gpu_shares(registry)
         self._loaded: dict[str, str] = {}
         self._last_used: dict[str, float] = {}
+        self._reading: asyncio.Task[None] | None = None
         self.runs: dict[JobId, JobRun] = {}
         #: The latest reading of the cluster, and when it was made; before the first, -1.
         self.state = ClusterState()
@@ -58,11 +60,16 @@ class Fleet:
     # -- reading the cluster
 
     async def read(self) -> ClusterState:
-        """The cluster as it was a moment ago."""
+        """The cluster as it was a moment ago. All who want to know meanwhile wait for the same reading."""
         if self.read_at < 0 or time.monotonic() - self.read_at > CLUSTER_TTL_S:
-            self.state = await self._cluster.state()
-            self.read_at = time.monotonic()
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read())
+            await asyncio.shield(self._reading)
         return self.state
+
+    async def _read(self) -> None:
+        self.state = await self._cluster.state()
+        self.read_at = time.monotonic()
 
     async def read_now(self) -> ClusterState:
         self.read_at = -1.0

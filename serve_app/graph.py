@@ -21,6 +21,7 @@ from configs.settings import Settings, load_settings
 from deployments import FAMILIES
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
+from serve_app.api.views import end_view
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.cluster import APP_NAME
@@ -33,12 +34,19 @@ from serve_app.nodes import Nodes, zygote_socket
 from serve_app.ray_clients import CHANGES_HEARTBEAT_S, RayCluster, RayDispatcherClient, RayFamilyClient
 from serve_app.ray_meter import RayMeter
 from serve_app.replica import FamilyReplica
-from storage import open_stores
+from serve_app.server import find
+from serve_app.upkeep import Upkeep, limits_of
+from serve_app.webhooks import Webhooks, open_sender
+from storage import Stores, open_stores
 from storage.files import LocalMediaFiles
 from storage.jobs import JobId
+from storage.retention import Retention
 
 #: The database and the media folder are on the head node, so their users must be there.
 ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+
+#: How soon the death of their one replica is noticed; Ray's own period is 10 s.
+SOON = {"health_check_period_s": 1}
 
 #: Reaction of a family deployment to demand; how long it stays warm is the policy's business.
 FROM_ZERO = {
@@ -73,10 +81,10 @@ def build_app(args: dict[str, Any]) -> Application:
         name: _family(name, family, shares[name], settings) for name, family in _deployments().items()
     }
     dispatcher = serve.deployment(DispatcherReplica).options(
-        name="Dispatcher", num_replicas=1, max_ongoing_requests=1000, ray_actor_options=ON_HEAD
+        name="Dispatcher", num_replicas=1, max_ongoing_requests=1000, ray_actor_options=ON_HEAD, **SOON
     )
     ingress = serve.deployment(serve.ingress()(IngressReplica)).options(
-        name="Ingress", num_replicas=1, max_ongoing_requests=10_000, ray_actor_options=ON_HEAD
+        name="Ingress", num_replicas=1, max_ongoing_requests=10_000, ray_actor_options=ON_HEAD, **SOON
     )
     return ingress.bind(settings, registry, dispatcher.bind(settings, registry, families))
 
@@ -110,6 +118,12 @@ def download_settings(settings: Settings) -> DownloadSettings:
     )
 
 
+def dashboard_url(settings: Settings) -> str | None:
+    """What `cyberimage up` has announced; None where another command has deployed the graph."""
+    server = find(settings)
+    return server.dashboard_url if server is not None else None
+
+
 class DispatcherReplica:
     """The dispatcher in its replica. One per application."""
 
@@ -141,7 +155,8 @@ class DispatcherReplica:
             desk=desk,
             registry=registry,
             clients={name: RayFamilyClient(handle) for name, handle in families.items()},
-            cluster=RayCluster(APP_NAME, settings.gpus, blocking),
+            # Without the Serve controller, readings hang: they must not keep a job's end from being recorded.
+            cluster=RayCluster(APP_NAME, settings.gpus, Blocking(threads=1)),
             max_overtake_s=settings.max_overtake_s,
             lease_s=settings.lease_s,
             no_capacity_s=settings.no_capacity_s,
@@ -150,6 +165,10 @@ class DispatcherReplica:
         loop = asyncio.get_running_loop()
         self._keeping = loop.create_task(nodes.keep())
         self._loop = loop.create_task(self._dispatcher.run())
+        retention = Retention(stores.jobs, stores.media, desk.files)
+        upkeep = Upkeep(retention, limits_of(settings), blocking=Blocking(threads=1), now=now)
+        self._upkeep = loop.create_task(upkeep.keep())
+        self._webhooks = loop.create_task(_tell_ends(settings, stores, self._news))
 
     def check_health(self) -> None:
         """Called by Ray Serve: a dispatcher whose loop has ended must be replaced."""
@@ -178,6 +197,23 @@ class DispatcherReplica:
             yield changes
 
 
+async def _tell_ends(settings: Settings, stores: Stores, news: Broadcaster) -> None:
+    sender = open_sender(settings)
+    if sender is None:
+        return
+    webhooks = Webhooks(
+        webhooks=stores.webhooks,
+        jobs=stores.jobs,
+        media=stores.media,
+        sender=sender,
+        view=end_view,
+        news=news,
+        blocking=Blocking(threads=4),
+        now=now,
+    )
+    await webhooks.keep()
+
+
 class IngressReplica:
     """The HTTP API in its replica."""
 
@@ -191,12 +227,14 @@ class IngressReplica:
             registry=registry,
             jobs=stores.jobs,
             media=stores.media,
+            webhooks=stores.webhooks,
             files=LocalMediaFiles(settings.media_dir),
             dispatcher=client,
             downloads=download_settings(settings),
             news=news,
             device="cuda" if visible_gpus() else "cpu",
             clock=now,
+            dashboard_url=partial(dashboard_url, settings),
         )
         self._follower = asyncio.get_running_loop().create_task(client.follow_changes())
 

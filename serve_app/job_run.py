@@ -35,6 +35,9 @@ UNEXPECTED = JobError(
     hint="The dispatcher's log says more; please report it.",
 )
 
+#: How a worker died whose dispatcher is gone.
+SERVER_ENDED = "the server had ended"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
@@ -99,6 +102,11 @@ class JobRun:
         self._cancelled = False
         self._refusal: JobError | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Files that are there already and get their rows when the job completes."""
+        return [media.file_path for media in self._media]
 
     @property
     def answered(self) -> bool:
@@ -326,10 +334,15 @@ class JobRun:
             self._publish(JobStatus.CANCELLED)
 
     async def _discard(self) -> None:
-        """A job that did not complete leaves no files."""
+        """A job that did not complete leaves no files. One that did, though it looked otherwise, keeps its.
+
+        A database that is gone in the moment of a commit leaves open what became of it.
+        """
+        desk = self._desk
         await self._progress.close()
         for media in self._media:
-            await self._desk.blocking(self._desk.files.delete, media.file_path)
+            if await desk.blocking(desk.media.get, media.id) is None:
+                await desk.blocking(desk.files.delete, media.file_path)
         self._media.clear()
 
     def _publish(self, status: JobStatus, **figures: Any) -> None:

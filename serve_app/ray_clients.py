@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from grpc import RpcError
 from ray import serve
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.context import _set_request_context
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -21,6 +21,7 @@ from deployments import FAMILIES
 from deployments.contract import GenerationRequest, JobEvent
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
+from serve_app.deaths import how_it_died
 from serve_app.families import ClusterState, DeploymentState, WorkerDied
 from serve_app.fleet import Overview
 from serve_app.forecast import Present
@@ -53,9 +54,11 @@ class RayFamilyClient:
                 if isinstance(event, Died):
                     raise WorkerDied(event.reason)
                 yield event
-        except (RayActorError, RayServeException, RpcError) as error:
+        except RayTaskError:
+            raise  # It is the replica's own error, and another replica would meet it, too.
+        except UNREACHABLE as error:
             log.warning("a call broke off: %s", error)
-            raise WorkerDied("its replica is gone") from error
+            raise WorkerDied(await how_it_died(error)) from error
         finally:
             response.cancel()
 
@@ -158,7 +161,7 @@ class RayDispatcherClient:
                 async for changes in self._handle.options(stream=True).changes.remote():
                     for job_id, status in changes.items():
                         self._news.publish(job_id, status)
-            except UNREACHABLE as error:
+            except Exception as error:
                 log.warning("the dispatcher's changes broke off: %r", error)
             await asyncio.sleep(1)
 

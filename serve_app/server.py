@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import psutil
@@ -24,6 +26,7 @@ from dotenv import load_dotenv
 from configs.errors import ConfigError
 from configs.registry import load_registry
 from configs.settings import Settings, load_settings, to_environment
+from serve_app.ray_processes import RayProcesses, is_running
 
 #: Seconds within which a server must answer after it was deployed.
 READY_TIMEOUT_S = 120.0
@@ -31,6 +34,11 @@ READY_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 360.0
 STOP_TIMEOUT_S = 60.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Seconds between two looks at whether Ray lives, and between two tries to start again when it has died.
+LOOK_S = 0.5
+AGAIN_S = 10.0
+#: Tells this module, run as a program, that it takes the place of a server whose Ray has died.
+AGAIN = "--again"
 #: Ports tried after the default one.
 PORTS_TRIED = 50
 
@@ -49,10 +57,12 @@ class ServerInfo:
     dashboard_token_file: str | None
     data_dir: str
     pid: int
+    #: What the person who started it should know.
+    notice: str | None = None
 
 
 def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda info: None) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM. When Ray has died, begin again on the same port.
 
     Raises:
         ServerError: another server uses the data directory, the port is taken, or Ray Serve cannot start it.
@@ -64,22 +74,49 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     with _alone(settings.data_dir), held_port(settings) as port, _stop_signals() as stop:
         from serve_app.cluster import DeployFailed, connect, deploy, disconnect
 
+        notice = _check_database(settings)
         try:
             connection = connect(settings)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises plain Exceptions when the machine is too busy for it.
             raise ServerError(f"Ray does not start: {error}") from error
         _set_on_signals(stop)
         try:
             deploy(settings, registry, port, own=connection.own)
-            info = _describe(settings, port, connection.dashboard_url, connection.token_file)
+            info = _describe(settings, port, connection.dashboard_url, connection.token_file, notice)
             _await_ready(info.url)
             with _announced(info):
                 on_ready(info)
-                stop.wait()
+                _wait(stop, connection.processes)
         except DeployFailed as error:
             raise ServerError(str(error)) from error
+        except Exception as error:
+            if connection.processes is None or connection.processes.alive:
+                raise
+            raise ServerError("Ray has died while the server started") from error
         finally:
-            disconnect(connection)
+            if connection.processes is None or connection.processes.alive:
+                disconnect(connection)
+            else:
+                connection.processes.end()
+    if not stop.is_set():
+        print("Ray has died: the server starts again", file=sys.stderr, flush=True)
+        _begin_again(to_environment(settings) | {"CYBERIMAGE_PORT": str(port)})
+
+
+def _wait(stop: threading.Event, ray: RayProcesses | None) -> None:
+    """Return when told to stop, or when Ray has died."""
+    while not stop.wait(LOOK_S):
+        if ray is not None and not ray.alive:
+            return
+
+
+def _begin_again(variables: dict[str, str]) -> NoReturn:
+    """Become a new server with these variables: the same process id and terminal, and nothing of Ray's.
+
+    Ray's client in this process would end it a minute after the cluster's death, and cannot join a new one
+    in safety before.
+    """
+    os.execve(sys.executable, [sys.executable, "-m", "serve_app.server", AGAIN], os.environ | variables)
 
 
 def start_detached(settings: Settings) -> ServerInfo:
@@ -116,7 +153,7 @@ def stop(settings: Settings) -> bool:
     processes = _family_of(info.pid)
     os.kill(info.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while any(_runs(process) for process in processes):
+    while is_running(processes):
         if time.monotonic() > deadline:
             raise ServerError(f"process {info.pid} does not stop; end it with `kill -9 {info.pid}`")
         time.sleep(0.1)
@@ -130,14 +167,6 @@ def _family_of(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def _runs(process: psutil.Process) -> bool:
-    """A zombie does not: waiting for it is its parent's business, and some containers' init never does."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def find(settings: Settings) -> ServerInfo | None:
@@ -194,7 +223,34 @@ def _bind(holder: socket.socket, host: str, port: int) -> bool:
     return True
 
 
-def _describe(settings: Settings, port: int, dashboard_url: str | None, token: Path | None) -> ServerInfo:
+def _check_database(settings: Settings) -> str | None:
+    """Set a damaged one aside; what to tell of that. Raises ServerError."""
+    from storage import StorageError
+    from storage.database import file_of
+    from storage.recovery import set_aside_if_damaged
+
+    url = settings.resolved_database_url
+    try:
+        aside = set_aside_if_damaged(url, now=datetime.now(UTC))
+    except StorageError as error:
+        raise ServerError(str(error)) from error
+    if aside is None:
+        return None
+    return (
+        f"the database was damaged ({aside.problem}), so it is now {aside.file} and a new one was begun: "
+        f"jobs and the gallery's entries are missing, pictures and clips are still in {settings.media_dir}. "
+        "To save what can be read, stop the server, delete the new database, and run: "
+        f"sqlite3 {aside.file} .recover | sqlite3 {file_of(url)}"
+    )
+
+
+def _describe(
+    settings: Settings,
+    port: int,
+    dashboard_url: str | None,
+    token: Path | None,
+    notice: str | None,
+) -> ServerInfo:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     host = f"[{host}]" if ":" in host else host
     url = f"http://{host}:{port}"
@@ -205,6 +261,7 @@ def _describe(settings: Settings, port: int, dashboard_url: str | None, token: P
         dashboard_token_file=str(token) if token else None,
         data_dir=str(settings.data_dir),
         pid=os.getpid(),
+        notice=notice,
     )
 
 
@@ -280,8 +337,19 @@ def _set_on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve. In place of a server whose Ray has died, until that succeeds."""
+    again = AGAIN in sys.argv
     try:
-        run(load_settings())
+        run(load_settings(), on_ready=lambda info: print(f"warning: {info.notice}") if info.notice else None)
     except (ServerError, ConfigError) as error:
-        sys.exit(f"error: {error}")
+        if not again:
+            sys.exit(f"error: {error}")
+        print(f"error: {error}; trying again in {AGAIN_S:g} s", file=sys.stderr, flush=True)
+        RayProcesses().end()
+        time.sleep(AGAIN_S)
+        _begin_again({})
+
+
+if __name__ == "__main__":
+    main()

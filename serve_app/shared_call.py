@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from deployments.contract import Artifact, Event, Failed, GenerationRequest, JobEvent
-from serve_app.families import FamilyClient
+from serve_app.families import FamilyClient, WorkerDied
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class SharedCall:
             self._call = asyncio.create_task(self._run(requests), name=f"call of {len(requests)} jobs")
 
     async def _run(self, requests: tuple[GenerationRequest, ...]) -> None:
-        failure: Exception | None = None
+        failure: Exception = WorkerDied("its call ended before the job did")
         try:
             async with aclosing(self._client.generate(requests)) as events:
                 async for event in events:

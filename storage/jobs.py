@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NewType, Protocol
 
@@ -11,6 +11,9 @@ from storage.media import Media
 
 JobId = NewType("JobId", str)
 JobType = Literal["image", "t2v", "i2v"]
+
+#: How long after its submit an idempotency key holds at least, though its job be deleted.
+KEY_LIFETIME = timedelta(hours=24)
 
 
 class JobStatus(StrEnum):
@@ -109,6 +112,8 @@ class Job:
     #: What the completed run found, and how many jobs shared its pipeline call.
     warmth: Warmth | None = None
     batch_size: int | None = None
+    #: Where the job's end is to be told.
+    webhook_url: str | None = None
 
     @property
     def outputs(self) -> int:
@@ -188,12 +193,14 @@ class JobStore(Protocol):
     def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
         """Insert a pending job at the end of its priority, or of its client's turn there, and return it so.
 
-        With an idempotency key that this client has used before, return that earlier job instead.
+        With an idempotency key that this client has used before, return that earlier job instead. A key
+        holds as long as its job is kept, and at least KEY_LIFETIME.
 
         Raises:
             QueueFull: `max_pending` jobs are waiting already; ClientQueueFull: so many of this client.
             QuotaUsedUp: the client has asked for as many outputs today as it may.
-            IdempotencyConflict: the key was used with another request hash.
+            IdempotencyConflict: the key was used with another request hash; KeyOfDeletedJob: with the same,
+                but that job has been deleted since.
         """
         ...
 
@@ -288,12 +295,16 @@ class JobStore(Protocol):
         """Jobs of this owner that are processing and marked for cancellation."""
         ...
 
+    def held(self, *, owner: str) -> tuple[JobId, ...]:
+        """The processing jobs on which this owner has a claim."""
+        ...
+
     def recover(
         self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
-    ) -> tuple[JobId, ...]:
+    ) -> dict[JobId, JobStatus]:
         """`release` every processing job whose lease is not `owner`'s, or only those whose lease lapsed.
 
-        Returns the jobs that were released.
+        Returns the jobs that were released, with what they are now.
         """
         ...
 
@@ -304,8 +315,8 @@ class JobStore(Protocol):
         """
         ...
 
-    def clear(self, *, now: datetime, client: str | None = None) -> int:
-        """pending -> cancelled for all (of a client); the number."""
+    def clear(self, *, now: datetime, client: str | None = None) -> tuple[JobId, ...]:
+        """pending -> cancelled for all (of a client); those that were cancelled."""
         ...
 
     def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
@@ -313,6 +324,14 @@ class JobStore(Protocol):
 
         None if the job is unknown or has not ended.
         """
+        ...
+
+    def forget(self, *, ended_before: datetime, limit: int) -> int:
+        """Remove ended jobs of that age that have no media (any more), `limit` at most; the number."""
+        ...
+
+    def forget_keys(self, *, now: datetime) -> int:
+        """Remove the keys of deleted jobs whose lifetime is over; the number."""
         ...
 
     def counts(self, *, since: datetime | None = None, client: str | None = None) -> dict[JobStatus, int]:

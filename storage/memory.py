@@ -27,17 +27,25 @@ from storage.jobs import (
     Warmth,
 )
 from storage.media import Media
+from storage.memory_keys import MemoryKeys
 from storage.memory_media import MemoryMediaIndex
+from storage.memory_webhooks import MemoryWebhookStore
 from storage.usage import Usage, with_outputs_of
 
 
 class MemoryJobStore:
-    """The twin of SqlJobStore. Its jobs' outputs appear in `media`."""
+    """The twin of SqlJobStore. Its jobs' outputs appear in `media`, and its jobs' ends in `webhooks`."""
 
-    def __init__(self, media: MemoryMediaIndex | None = None) -> None:
+    def __init__(
+        self, media: MemoryMediaIndex | None = None, webhooks: MemoryWebhookStore | None = None
+    ) -> None:
         self._lock = RLock()
         self._jobs: dict[JobId, Job] = {}
         self._media = media or MemoryMediaIndex()
+        self._media.needed = self._sources_of_unfinished
+        self._webhooks = webhooks or MemoryWebhookStore()
+        self._webhooks.status_of = self._status_of
+        self._spent = MemoryKeys()
         self._paused = False
         self._usage: dict[str | None, Usage] = {}
 
@@ -47,6 +55,7 @@ class MemoryJobStore:
                 if earlier.request_hash != job.request_hash:
                     raise IdempotencyConflict
                 return earlier
+            self._spent.check(job)
             pending = self._of_status(JobStatus.PENDING)
             if len(pending) >= max_pending:
                 raise QueueFull
@@ -57,6 +66,7 @@ class MemoryJobStore:
                 used = self._usage.get(job.client)
                 self._usage[job.client] = with_outputs_of(job, used, most=quota.outputs_per_day)
             turn = self._next_turn(job)
+            self._webhooks.insert(job)
             return self._put(replace(job, turn=turn, position=self._end_of_turn(job.priority, turn)))
 
     def get(self, job_id: JobId) -> Job | None:
@@ -198,18 +208,20 @@ class MemoryJobStore:
         held = [job for job in self._of_status(JobStatus.PROCESSING) if job.lease_owner == owner]
         return tuple(sorted(job.id for job in held if job.cancel_requested))
 
+    def held(self, *, owner: str) -> tuple[JobId, ...]:
+        held = [job for job in self._of_status(JobStatus.PROCESSING) if job.lease_owner == owner]
+        return tuple(sorted(job.id for job in held))
+
     def recover(
         self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
-    ) -> tuple[JobId, ...]:
+    ) -> dict[JobId, JobStatus]:
         with self._lock:
             lost = [
                 job
                 for job in self._of_status(JobStatus.PROCESSING)
                 if job.lease_owner != owner and (not only_expired or _lapsed(job, now))
             ]
-            for job in lost:
-                self._put(_released(job, now, max_attempts, error))
-            return tuple(sorted(job.id for job in lost))
+            return {job.id: self._put(_released(job, now, max_attempts, error)).status for job in lost}
 
     def move(self, job_id: JobId, *, before: JobId | None) -> bool:
         with self._lock:
@@ -228,23 +240,34 @@ class MemoryJobStore:
             self._put(replace(moved, priority=target.priority, turn=turn, position=position))
             return True
 
-    def clear(self, *, now: datetime, client: str | None = None) -> int:
+    def clear(self, *, now: datetime, client: str | None = None) -> tuple[JobId, ...]:
         with self._lock:
             cleared = [job for job in self._of_status(JobStatus.PENDING) if client in (None, job.client)]
             for job in cleared:
                 self.request_cancel(job.id, now=now)
-            return len(cleared)
+            return tuple(sorted(job.id for job in cleared))
 
     def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
         with self._lock:
             job = self._jobs.get(job_id)
             if job is None or not job.status.ended:
                 return None
-            del self._jobs[job_id]
             outputs = self._media.of_job(job_id)
             for media in outputs:
                 self._media.delete(media.id)
+            self._delete(job)
             return outputs
+
+    def forget(self, *, ended_before: datetime, limit: int) -> int:
+        with self._lock:
+            ended = [job for job in self._all() if job.completed_at and job.completed_at < ended_before]
+            old = [job for job in ended if not self._media.of_job(job.id)][:limit]
+            for job in old:
+                self._delete(job)
+            return len(old)
+
+    def forget_keys(self, *, now: datetime) -> int:
+        return self._spent.forget(now)
 
     def counts(self, *, since: datetime | None = None, client: str | None = None) -> dict[JobStatus, int]:
         jobs = [job for job in self._all() if client in (None, job.client)]
@@ -295,6 +318,18 @@ class MemoryJobStore:
         job = self._jobs.get(job_id)
         held = job is not None and job.status is JobStatus.PROCESSING and job.lease_owner == owner
         return job if held else None
+
+    def _delete(self, job: Job) -> None:
+        del self._jobs[job.id]
+        self._spent.keep(job)
+        self._webhooks.delete(job.id)
+
+    def _status_of(self, job_id: JobId) -> JobStatus:
+        return self._jobs[job_id].status
+
+    def _sources_of_unfinished(self) -> frozenset[str]:
+        unfinished = [job for job in self._all() if not job.status.ended and job.type == "i2v"]
+        return frozenset(str(job.settings.get("source_image_id")) for job in unfinished)
 
     def _pending(self, job_id: JobId) -> Job | None:
         job = self._jobs.get(job_id)

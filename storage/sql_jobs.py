@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from storage.cursors import Mark, encode_cursor
 from storage.database import Database
-from storage.errors import IdempotencyConflict, QueueFull, StorageError
+from storage.errors import IdempotencyConflict, KeyOfDeletedJob, QueueFull, StorageError
 from storage.group_commit import GroupCommit
 from storage.jobs import (
     NO_QUOTA,
@@ -56,11 +56,13 @@ from storage.rows import (
     record_from_row,
     waiting_from_row,
 )
-from storage.schema import is_completed, state
+from storage.schema import is_completed, spent_keys, state
 from storage.schema import jobs as table
 from storage.sql_media import delete_media_of_job, insert_media
 from storage.sql_places import last_place, lock_queue, new_place, pending_place, place_before
+from storage.sql_upkeep import delete_jobs, expendable_jobs, expired_keys, is_spent
 from storage.sql_usage import spend
+from storage.sql_webhooks import insert_webhook
 
 _ONE = select(table).where(table.c.id == bindparam("job_id"))
 _SUBMITTED_BEFORE = select(table).where(
@@ -254,21 +256,21 @@ class SqlJobStore:
         return self._change(_end(JobStatus.CANCELLED, now).where(_held(job_id, owner))) == 1
 
     def cancel_requests(self, *, owner: str) -> tuple[JobId, ...]:
-        marked = select(table.c.id).where(
-            _IS_PROCESSING, table.c.lease_owner == owner, table.c.cancel_requested
-        )
-        with self._database.read() as connection:
-            return tuple(sorted(JobId(job_id) for job_id in connection.scalars(marked)))
+        return self._ids(_IS_PROCESSING, table.c.lease_owner == owner, table.c.cancel_requested)
+
+    def held(self, *, owner: str) -> tuple[JobId, ...]:
+        return self._ids(_IS_PROCESSING, table.c.lease_owner == owner)
 
     def recover(
         self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
-    ) -> tuple[JobId, ...]:
+    ) -> dict[JobId, JobStatus]:
         lost = and_(_IS_PROCESSING, table.c.lease_owner != owner)
         if only_expired:
             lost = and_(lost, table.c.lease_expires_at < now)
         change = _release(now=now, max_attempts=max_attempts, error=error).where(lost)
         with self._database.write() as connection:
-            return tuple(sorted(JobId(each) for each in connection.scalars(change.returning(table.c.id))))
+            rows = connection.execute(change.returning(table.c.id, table.c.status)).all()
+        return {JobId(row.id): JobStatus(row.status) for row in rows}
 
     def move(self, job_id: JobId, *, before: JobId | None) -> bool:
         with self._database.write() as connection:
@@ -286,11 +288,12 @@ class SqlJobStore:
             change = update(table).where(table.c.id == job_id, _IS_PENDING)
             return connection.execute(change.values(place._asdict())).rowcount == 1
 
-    def clear(self, *, now: datetime, client: str | None = None) -> int:
+    def clear(self, *, now: datetime, client: str | None = None) -> tuple[JobId, ...]:
         change = _cancel_pending(now)
         if client is not None:
             change = change.where(table.c.client == client)
-        return self._change(change)
+        with self._database.write() as connection:
+            return tuple(sorted(JobId(each) for each in connection.scalars(change.returning(table.c.id))))
 
     def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
         with self._database.write() as connection:
@@ -298,8 +301,21 @@ class SqlJobStore:
             if status is None or not JobStatus(status).ended:
                 return None
             outputs = delete_media_of_job(connection, job_id)
-            connection.execute(delete(table).where(table.c.id == job_id))
+            delete_jobs(connection, [job_id])
             return outputs
+
+    def forget(self, *, ended_before: datetime, limit: int) -> int:
+        # Looked for outside of the transaction: it takes a while, and what is found stays as it is.
+        with self._database.read() as connection:
+            old = connection.scalars(expendable_jobs(ended_before=ended_before, limit=limit)).all()
+        if old:
+            with self._database.write() as connection:
+                delete_jobs(connection, old)
+        return len(old)
+
+    def forget_keys(self, *, now: datetime) -> int:
+        with self._database.write() as connection:
+            return connection.execute(delete(spent_keys).where(expired_keys(now))).rowcount
 
     def counts(self, *, since: datetime | None = None, client: str | None = None) -> dict[JobStatus, int]:
         query = select(table.c.status, func.count()).group_by(table.c.status)
@@ -359,6 +375,10 @@ class SqlJobStore:
             lock_queue(connection)
             return [_add(connection, addition) for addition in additions]
 
+    def _ids(self, *conditions: ColumnElement[bool]) -> tuple[JobId, ...]:
+        with self._database.read() as connection:
+            return tuple(sorted(map(JobId, connection.scalars(select(table.c.id).where(*conditions)))))
+
     def _change(self, change: Update) -> int:
         with self._database.write() as connection:
             return connection.execute(change).rowcount
@@ -404,12 +424,16 @@ def _add(connection: Connection, addition: _Addition) -> Job | StorageError:
     job, max_pending, quota = addition
     if (earlier := _submitted_before(connection, job)) is not None:
         return earlier if earlier.request_hash == job.request_hash else IdempotencyConflict()
+    if (spent := is_spent(connection, job)) is not None:
+        return KeyOfDeletedJob() if spent == (job.request_hash or "") else IdempotencyConflict()
     if (connection.scalar(_PENDING_COUNT) or 0) >= max_pending:
         return QueueFull()
     if (problem := spend(connection, job, quota)) is not None:
         return problem
     placed = replace(job, **new_place(connection, job)._asdict())
     connection.execute(insert(table), job_values(placed))
+    if placed.webhook_url is not None:
+        insert_webhook(connection, placed)
     return placed
 
 

@@ -19,6 +19,9 @@ TTL_PER_COST = 20.0
 #: The same where an outlook lacks a job that a new one would have.
 UNKNOWN_TTL_S = 0.1
 UNKNOWN_TTL_PER_COST = 5.0
+#: Seconds that a request waits for a new outlook before it takes the last one. While the dispatcher does not
+#: answer, that one is the first request; the others do not wait at all.
+PATIENCE_S = 1.0
 
 
 class Dispatcher(Protocol):
@@ -69,14 +72,18 @@ class Outlooks:
         self._latest = Outlook(made_at=-TTL_S)
         self._cost_s = 0.0
         self._outdated = False
-        self._lock = asyncio.Lock()
+        self._answered = True
+        self._renewal: asyncio.Task[None] | None = None
 
     async def read(self, dispatcher: Dispatcher, blocking: Blocking, job_id: str | None = None) -> Outlook:
         """The latest; a new one soon if it should know that job and does not."""
-        if self._is_old(job_id):
-            async with self._lock:
-                if self._is_old(job_id):
-                    await self._renew(dispatcher, blocking)
+        try:
+            async with asyncio.timeout(PATIENCE_S if self._answered else 0):
+                for _ in range(2):  # The renewal that is under way may have begun before the job was there.
+                    if self._is_old(job_id):
+                        await asyncio.shield(self._renewing(dispatcher, blocking))
+        except TimeoutError:
+            self._answered = False
         return self._latest
 
     def outdate(self) -> None:
@@ -91,12 +98,21 @@ class Outlooks:
             return age > max(UNKNOWN_TTL_S, UNKNOWN_TTL_PER_COST * self._cost_s)
         return age > max(TTL_S, TTL_PER_COST * self._cost_s)
 
+    def _renewing(self, dispatcher: Dispatcher, blocking: Blocking) -> asyncio.Task[None]:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(dispatcher, blocking))
+        return self._renewal
+
     async def _renew(self, dispatcher: Dispatcher, blocking: Blocking) -> None:
         begun = time.monotonic()
         self._outdated = False
         present = await dispatcher.present()
-        self._latest = Outlook(made_at=begun) if present is None else await blocking(_look, present, begun)
-        self._cost_s = time.monotonic() - begun
+        self._answered = present is not None
+        if present is None:
+            self._latest = Outlook(made_at=time.monotonic())
+        else:
+            self._latest = await blocking(_look, present, begun)
+            self._cost_s = time.monotonic() - begun
 
 
 def _look(present: Present, made_at: float) -> Outlook:

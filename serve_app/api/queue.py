@@ -48,6 +48,7 @@ async def _details(services: Services, caller: Caller, counts: dict[JobStatus, i
         "failure_rate": round(100 * counts[JobStatus.FAILED] / tried, 2) if tried else 0.0,
         "waiting": waiting_view(await services.outlooks.read(services.dispatcher, services.blocking), caller),
         **deployments_view(await services.dispatcher.overview()),
+        "dashboard_url": await services.blocking(services.dashboard_url) if caller.admin else None,
     }
 
 
@@ -133,9 +134,11 @@ async def resume(services: Injected, caller: CalledBy) -> dict[str, Any]:
 @router.post("/queue/clear", responses={200: {"model": replies.Cleared}})
 async def clear(services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Cancel every waiting job that the caller may see."""
-    count = await services.blocking(services.jobs.clear, now=services.clock(), client=caller.scope)
-    services.dispatcher.nudge()
+    cleared = await services.blocking(services.jobs.clear, now=services.clock(), client=caller.scope)
+    for job_id in cleared:
+        services.dispatcher.wake(job_id, JobStatus.CANCELLED)
     services.outlooks.outdate()
+    count = len(cleared)
     return {"status": "success", "cleared": count, "message": f"Cancelled {count} waiting job(s)"}
 
 
@@ -152,7 +155,8 @@ async def reset_queue(services: Injected, caller: CalledBy) -> dict[str, Any]:
         error=worker_died(attempts),
         only_expired=True,
     )
-    services.dispatcher.nudge()
+    for job_id, status in taken_back.items():
+        services.dispatcher.wake(job_id, status)
     services.outlooks.outdate()
     count = len(taken_back)
     message = f"Reset {count} stalled jobs to pending status"
