@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from configs.errors import SettingsError
+from configs.webhooks import as_origin, signing_key
 
 PREFIX = "CYBERIMAGE_"
 
@@ -79,6 +80,23 @@ class Settings(BaseSettings):
     max_upload_mb: float = Field(default=25, gt=0, description="Largest picture to upload, MB.")
     max_upload_pixels: int = Field(default=50_000_000, gt=0)
 
+    keep_days: float | None = Field(
+        default=None, gt=0, description="Older pictures, clips and ended jobs go; favourites stay."
+    )
+    max_media_gb: float | None = Field(
+        default=None, gt=0, description="Room for media, GB (10^9 bytes); the oldest but favourites go first."
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma-separated hosts to which jobs' ends may be told: host[:port] for https, or with "
+        "http:// before it.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="Signs what is told to webhook_hosts: any text, or whsec_ and 24 to 64 bytes in base64.",
+    )
+
     dashboard_host: str = "127.0.0.1"
     dashboard_port: int | None = Field(default=None, description="Default: 8265, or the next free one.")
 
@@ -104,7 +122,9 @@ class Settings(BaseSettings):
     )
     openai_model: str = Field(default="gpt-4", validation_alias=AliasChoices("openai_model", "OPENAI_MODEL"))
 
-    @field_validator("api_keys", "admin_keys", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator(
+        "api_keys", "admin_keys", "allowed_hosts", "cors_origins", "webhook_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -116,12 +136,26 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         origins = tuple(each.rstrip("/").lower() for each in value)
         for each in origins:
-            scheme, _, rest = each.partition("://")
-            if each != "*" and not (scheme in ("http", "https") and rest and "/" not in rest):
-                raise ValueError(
-                    f"{each!r} is no origin, such as https://studio.example or http://10.0.0.5:8080"
-                )
+            if each != "*":
+                _check_origin(each)
         return origins
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(map(as_origin, value))
+        for each in origins:
+            _check_origin(each)
+        return origins
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            signing_key(value.get_secret_value())
+        elif info.data.get("webhook_hosts"):
+            raise ValueError("is missing: what is told to CYBERIMAGE_WEBHOOK_HOSTS is signed with it")
+        return value
 
     @field_validator("data_dir", "weights_dir")
     @classmethod
@@ -174,6 +208,12 @@ def variable_names() -> frozenset[str]:
         for alias in field.validation_alias.choices
     }
     return frozenset({_variable(name) for name in Settings.model_fields} | aliases)
+
+
+def _check_origin(text: str) -> None:
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("http", "https") or not rest or not set(rest).isdisjoint("/@?# "):
+        raise ValueError(f"{text!r} is no origin, such as https://studio.example or http://10.0.0.5:8080")
 
 
 #: Settings that are known elsewhere by another name.

@@ -22,14 +22,20 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchM
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
-from storage.errors import DatabaseUnavailable, DatabaseUrlUnusable, DiskFull, SchemaTooNew
+from storage.errors import DatabaseDamaged, DatabaseUnavailable, DatabaseUrlUnusable, DiskFull, SchemaTooNew
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_TIMEOUT_MS = 30_000
+#: Seconds for which a statement waits for another's lock, and then a thread for another's connection.
+_PATIENCE_S = 10
+_ONE_AT_A_TIME: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _PATIENCE_S}
 #: Threads that may read at once: as many as a web server's thread pool has.
 _READERS = 40
 #: Any number that no other program locks in the same PostgreSQL database.
 _MIGRATION_LOCK = 0x437962657249
+
+#: How SQLite and PostgreSQL say it.
+_FULL = ("disk is full", "No space left on device")
+_DAMAGED = ("disk image is malformed", "file is not a database")
 
 _Synchronous = Literal["FULL", "NORMAL"]
 _Switch = Literal["ON", "OFF"]
@@ -76,6 +82,7 @@ def open_database(url: str) -> Database:
     Raises:
         DatabaseUrlUnusable: not the address of a SQLite file or a database server, or not theirs.
         SchemaTooNew: a newer version has migrated the database already.
+        DatabaseDamaged: what is in the file is no database (any more), as far as opening it shows.
         DatabaseUnavailable: no connection.
     """
     address = _parse(url)
@@ -84,6 +91,12 @@ def open_database(url: str) -> Database:
             return _open_sqlite(address) if address.get_backend_name() == "sqlite" else _open_server(address)
     except (DatabaseError, OSError) as error:
         raise DatabaseUrlUnusable(f"The database cannot be used: {error}") from error
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a SQLite address; None for another. Raises DatabaseUrlUnusable."""
+    address = _parse(url)
+    return Path(str(address.database)) if address.get_backend_name() == "sqlite" else None
 
 
 def _parse(url: str) -> URL:
@@ -107,9 +120,9 @@ def _open_sqlite(address: URL) -> Database:
     return Database(
         reads=_sqlite_readers(address),
         # One writer a process: threads queue here, in order, rather than poll SQLite's lock.
-        writes=_sqlite_engine(address, synchronous="FULL", pool_size=1, max_overflow=0),
+        writes=_sqlite_engine(address, synchronous="FULL", **_ONE_AT_A_TIME),
         # Not OFF: a checkpoint made by such a connection could leave the file itself torn.
-        hints=_sqlite_engine(address, synchronous="NORMAL", pool_size=1, max_overflow=0),
+        hints=_sqlite_engine(address, synchronous="NORMAL", **_ONE_AT_A_TIME),
     )
 
 
@@ -141,17 +154,25 @@ def _sqlite_engine(
 
 
 def _set_pragmas(connection: sqlite3.Connection, **pragmas: str) -> None:
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    connection.execute(f"PRAGMA busy_timeout={round(1000 * _PATIENCE_S)}")
     for name, value in pragmas.items():
         connection.execute(f"PRAGMA {name}={value}")
 
 
 def _open_server(address: URL) -> Database:
+    patience: dict[str, Any] = {"pool_timeout": _PATIENCE_S}
+    if address.get_backend_name() == "postgresql":
+        locks = f"-c lock_timeout={_PATIENCE_S}s"
+        patience["connect_args"] = {"connect_timeout": _PATIENCE_S, "options": locks}
     try:
-        engine = create_engine(address, pool_size=_READERS, pool_pre_ping=True)
+        engine = create_engine(address, pool_size=_READERS, pool_pre_ping=True, **patience)
     except ModuleNotFoundError as error:
         raise DatabaseUrlUnusable(f"The database driver is not installed: {error.name}.") from error
-    _migrate(engine)
+    try:
+        _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return Database(reads=engine.execution_options(isolation_level="AUTOCOMMIT"), writes=engine, hints=engine)
 
 
@@ -175,6 +196,10 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        if "disk is full" in str(error):
+        if any(words in str(error) for words in _FULL):
             raise DiskFull from error
         raise DatabaseUnavailable(f"{DatabaseUnavailable.__doc__} ({error})") from error
+    except DatabaseError as error:
+        if any(words in str(error) for words in _DAMAGED):
+            raise DatabaseDamaged(f"{DatabaseDamaged.__doc__} ({error.orig})") from error
+        raise

@@ -2,6 +2,7 @@
 
 StorageError
   x DatabaseUnavailable      the database cannot be reached, or stays locked
+  x DatabaseDamaged          the database's file is no longer whole
   x DatabaseUrlUnusable      the address names a database that cannot be used
   x SchemaTooNew             the database was made by a newer version
   x DiskFull                 no room for a row or a file
@@ -9,6 +10,7 @@ StorageError
     + ClientQueueFull        too many jobs of this client are waiting
   x QuotaUsedUp              the client may ask for no more outputs today
   x IdempotencyConflict      an idempotency key came back with another request
+  x KeyOfDeletedJob          an idempotency key came back, but its job has been deleted
   x InvalidCursor            a page cursor that this server did not issue
   x UnsafePath               a path that leaves the media folder
   x MediaFileMissing         a row's file is gone
@@ -29,6 +31,10 @@ class StorageError(Exception):
 
 class DatabaseUnavailable(StorageError):
     """The database does not answer. Try again in a moment."""
+
+
+class DatabaseDamaged(StorageError):
+    """The database's file is damaged. The next start of the server sets it aside."""
 
 
 class DatabaseUrlUnusable(StorageError):
@@ -62,6 +68,10 @@ class QuotaUsedUp(StorageError):
 
 class IdempotencyConflict(StorageError):
     """This idempotency key was used before with a different request."""
+
+
+class KeyOfDeletedJob(StorageError):
+    """The job of this idempotency key has been deleted. Use another key for a new job."""
 
 
 class InvalidCursor(StorageError):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from storage.errors import DiskFull, MediaFileMissing, UnsafePath
+from storage.errors import DiskFull, MediaFileMissing, MediaUnreadable, UnsafePath
 from storage.media import MediaId, MediaType
 from storage.thumbnails import image_thumbnail, poster_frame
+from storage.wholeness import is_whole
 
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SUFFIXES: dict[MediaType, str] = {"image": ".png", "video": ".mp4"}
 _THUMBNAILS = ".thumbnails"
 _MEDIA_FILE = re.compile(r"\d{4}/\d\d/\d\d/[^/.][^/]*\.(png|mp4)")
@@ -37,8 +40,24 @@ class MediaFiles(Protocol):
         """Where the file is on this machine, whether it exists or not. Raises UnsafePath."""
         ...
 
+    def whole(self, relative: str) -> Path:
+        """Where the file is. Raises MediaFileMissing, MediaUnreadable for one that is plainly damaged."""
+        ...
+
     def delete(self, relative: str) -> None:
         """Remove the file and its thumbnail; no error if they are gone already."""
+        ...
+
+    def size(self, relative: str) -> int:
+        """Bytes that deleting the file would free, its thumbnail's included."""
+        ...
+
+    def total(self, known: frozenset[str]) -> int:
+        """Bytes of these files with their thumbnails; what else lies in the folder does not count."""
+        ...
+
+    def free(self) -> int:
+        """Bytes that can still be written."""
         ...
 
     def write_thumbnail(self, relative: str, webp: bytes) -> None:
@@ -46,18 +65,20 @@ class MediaFiles(Protocol):
         ...
 
     def thumbnail(self, relative: str) -> Path:
-        """Where the thumbnail is, a WebP file; made from the file when it is missing.
+        """Where the thumbnail is, a WebP file; made from the file when it is missing or damaged.
 
         Raises MediaFileMissing, MediaUnreadable.
         """
         ...
 
-    def sweep(self, known: frozenset[str], *, older_than: datetime) -> tuple[str, ...]:
+    def sweep(
+        self, known: frozenset[str], *, older_than: datetime, newer_than: datetime = LONG_AGO
+    ) -> tuple[str, ...]:
         """Remove what a process left that died between writing a file and committing its row.
 
         That is: unfinished files, media files that are not in `known`, and thumbnails without a file; each
-        only when last changed before `older_than`. Returns the media files removed. Does nothing when
-        `known` is empty: a folder full of media without one row belongs to another database.
+        only when last changed before `older_than`. Returns the media files removed. `newer_than`: when the
+        database was made, for files from before it are another database's, which may have been lost.
         """
         ...
 
@@ -86,6 +107,32 @@ class LocalMediaFiles:
             raise UnsafePath
         return path
 
+    def whole(self, relative: str) -> Path:
+        path = self.path(relative)
+        try:
+            if is_whole(path):
+                return path
+        except FileNotFoundError as error:
+            raise MediaFileMissing from error
+        except OSError as error:
+            raise MediaUnreadable(f"The media file cannot be read: {error.strerror}.") from error
+        raise MediaUnreadable("The media file is damaged.")
+
+    def size(self, relative: str) -> int:
+        return sum(map(_size, (self.path(relative), self._thumbnail_path(relative))))
+
+    def total(self, known: frozenset[str]) -> int:
+        stems = {relative.rpartition(".")[0] for relative in known}
+        return sum(facts.st_size for path, facts in self._all() if self._stem(path) in stems)
+
+    def _stem(self, path: Path) -> str:
+        """Of a file or its thumbnail, the path without what tells them apart."""
+        relative = path.relative_to(self._root).with_suffix("").as_posix()
+        return relative.removeprefix(f"{_THUMBNAILS}/")
+
+    def free(self) -> int:
+        return shutil.disk_usage(self._root).free
+
     def delete(self, relative: str) -> None:
         self.path(relative).unlink(missing_ok=True)
         self._thumbnail_path(relative).unlink(missing_ok=True)
@@ -95,16 +142,18 @@ class LocalMediaFiles:
 
     def thumbnail(self, relative: str) -> Path:
         thumbnail = self._thumbnail_path(relative)
-        if not thumbnail.exists():
+        if not (thumbnail.exists() and is_whole(thumbnail)):
             self.write_thumbnail(relative, self._make_thumbnail(relative))
             if not self.path(relative).exists():  # deleted meanwhile, and `delete` met no thumbnail yet
                 thumbnail.unlink(missing_ok=True)
                 raise MediaFileMissing
         return thumbnail
 
-    def sweep(self, known: frozenset[str], *, older_than: datetime) -> tuple[str, ...]:
+    def sweep(
+        self, known: frozenset[str], *, older_than: datetime, newer_than: datetime = LONG_AGO
+    ) -> tuple[str, ...]:
         removed: list[str] = []
-        for relative in self._stale_files(older_than) if known else ():
+        for relative in self._files_changed(newer_than, older_than):
             if _is_orphan(relative, known):
                 (self._root / relative).unlink(missing_ok=True)
                 removed.append(relative)
@@ -121,11 +170,16 @@ class LocalMediaFiles:
         inside = self.path(relative).relative_to(self._root)
         return self._root / _THUMBNAILS / inside.with_suffix(".webp")
 
-    def _stale_files(self, older_than: datetime) -> Iterator[str]:
+    def _files_changed(self, since: datetime, until: datetime) -> Iterator[str]:
+        for path, facts in self._all():
+            if since.timestamp() <= facts.st_mtime < until.timestamp():
+                yield path.relative_to(self._root).as_posix()
+
+    def _all(self) -> Iterator[tuple[Path, os.stat_result]]:
         for folder, _, names in os.walk(self._root):
             for path in (Path(folder, name) for name in names):
-                if _changed_before(path, older_than):
-                    yield path.relative_to(self._root).as_posix()
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    yield path, path.stat()
 
 
 def _is_orphan(relative: str, known: frozenset[str]) -> bool:
@@ -137,11 +191,8 @@ def _is_orphan(relative: str, known: frozenset[str]) -> bool:
     return _MEDIA_FILE.fullmatch(relative) is not None and relative not in known
 
 
-def _changed_before(path: Path, moment: datetime) -> bool:
-    try:
-        return path.stat().st_mtime < moment.timestamp()
-    except FileNotFoundError:
-        return False
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _write_whole(path: Path, data: bytes) -> None:

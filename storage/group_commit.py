@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Generic, TypeVar
 
+from storage.errors import StorageError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -42,7 +44,7 @@ class GroupCommit(Generic[Item, Result]):
         try:
             results = self._write([item for item, _ in group])
         except BaseException as error:
-            if len(group) > 1 and isinstance(error, Exception):
+            if len(group) > 1 and isinstance(error, Exception) and not isinstance(error, StorageError):
                 self._write_each(group)
             else:
                 _fail(group, error)
@@ -51,7 +53,8 @@ class GroupCommit(Generic[Item, Result]):
                 outcome.set_result(result)
 
     def _write_each(self, group: list[tuple[Item, Future[Result]]]) -> None:
-        # One item that cannot be written must not fail the others.
+        # One item that cannot be written must not fail the others. Circumstances, such as a locked database,
+        # are the same for each, and would be waited for by each.
         for entry in group:
             self._write_group([entry])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType, Protocol
@@ -76,6 +77,22 @@ class MediaIndex(Protocol):
 
     def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
         """Remove the row and return it, so that the file can go too. None as for `get`."""
+        ...
+
+    def expendable(self, *, after: Media | None, limit: int) -> tuple[Media, ...]:
+        """Media that may make room, oldest first, from behind `after`.
+
+        That is: no favourites, and no sources of jobs that wait or run.
+        """
+        ...
+
+    def prune(self, media_ids: Sequence[MediaId]) -> tuple[Media, ...]:
+        """Remove those of the rows that are expendable still, and return them, so that the files can go."""
+        ...
+
+    @property
+    def born(self) -> datetime:
+        """When the database was made: files from before it are not leftovers of its jobs."""
         ...
 
     def file_paths(self) -> frozenset[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from threading import RLock
 
 from storage.cursors import Mark, decode_cursor, encode_cursor
+from storage.files import LONG_AGO
 from storage.media import Media, MediaId, MediaPage, MediaQuery
 from storage.rows import media_model, output_number, search_text
 
@@ -18,6 +20,8 @@ class MemoryMediaIndex:
         self._lock = RLock()
         self._media: dict[MediaId, Media] = {}
         self._clients: dict[MediaId, str | None] = {}
+        #: The pictures that unfinished jobs are to animate; the job store says.
+        self.needed: Callable[[], frozenset[str]] = frozenset
 
     def add(self, media: Media, *, client: str | None = None) -> None:
         self.insert((media,), client=client)
@@ -50,6 +54,10 @@ class MemoryMediaIndex:
             next_cursor=encode_cursor(_mark(rest[limit - 1])) if len(rest) > limit else None,
         )
 
+    @property
+    def born(self) -> datetime:
+        return LONG_AGO
+
     def file_paths(self) -> frozenset[str]:
         with self._lock:
             return frozenset(media.file_path for media in self._media.values())
@@ -67,6 +75,22 @@ class MemoryMediaIndex:
                 return None
             self._clients.pop(media_id, None)
             return self._media.pop(media_id, None)
+
+    def expendable(self, *, after: Media | None, limit: int) -> tuple[Media, ...]:
+        with self._lock:
+            needed = self.needed()
+            found = [each for each in self._media.values() if not each.favorite and each.id not in needed]
+        rest = [each for each in found if after is None or _mark(each) > _mark(after)]
+        return tuple(sorted(rest, key=_mark)[:limit])
+
+    def prune(self, media_ids: Sequence[MediaId]) -> tuple[Media, ...]:
+        with self._lock:
+            chosen = [
+                each for each in self.expendable(after=None, limit=len(self._media)) if each.id in media_ids
+            ]
+            for media in chosen:
+                self.delete(media.id)
+            return tuple(chosen)
 
     def _matches(self, media: Media, query: MediaQuery) -> bool:
         return (

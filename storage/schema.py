@@ -86,6 +86,7 @@ jobs = Table(
     Column("run_seconds", Double),
     Column("warmth", String),
     Column("batch_size", Integer),
+    Column("webhook_url", Text),
     Index("jobs_newest", "created_at", "id"),
     Index("jobs_newest_of_status", "status", "created_at", "id"),
     Index("jobs_newest_of_model", "model", "created_at", "id"),
@@ -144,7 +145,30 @@ usage = Table(
     Column("outputs", Integer, nullable=False),
 )
 
-#: Facts about the whole queue: `paused`.
+#: What becomes of telling a job's end to its `webhook_url`. Neither `next_at` nor `delivered_at`: given up.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    Column("problem", Text),
+    Index("webhooks_next", "next_at", "job_id"),
+)
+
+#: Idempotency keys of deleted jobs: a late repeat of the submit must not make another.
+spent_keys = Table(
+    "spent_keys",
+    metadata,
+    Column("client", String, primary_key=True),
+    Column("idempotency_key", String, primary_key=True),
+    Column("request_hash", String),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("spent_keys_expiry", "expires_at"),
+)
+
+#: Facts about the whole: `paused`, and `born`, when the database was made (ISO 8601).
 state = Table(
     "state",
     metadata,

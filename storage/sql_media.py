@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -20,11 +22,16 @@ from sqlalchemy import (
 
 from storage.cursors import Mark, encode_cursor
 from storage.database import Database
-from storage.keyset import newest_first
+from storage.jobs import JobStatus
+from storage.keyset import above, newest_first
 from storage.media import Media, MediaId, MediaPage, MediaQuery
 from storage.rows import media_from_row, media_values
+from storage.schema import jobs, state
 from storage.schema import media as table
+from storage.sql_places import lock_queue
 
+_UNFINISHED = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
+_BORN = select(state.c.value).where(state.c.key == "born")
 _ONE = select(table).where(table.c.id == bindparam("media_id"))
 _OF_JOB = select(table).where(table.c.job_id == bindparam("job_id")).order_by(table.c.number, table.c.id)
 
@@ -63,6 +70,11 @@ class SqlMediaIndex:
             next_cursor=encode_cursor(Mark(found[-1].created_at, found[-1].id)) if more else None,
         )
 
+    @property
+    def born(self) -> datetime:
+        with self._database.read() as connection:
+            return datetime.fromisoformat(connection.execute(_BORN).scalar_one())
+
     def file_paths(self) -> frozenset[str]:
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(table.c.file_path)))
@@ -71,6 +83,24 @@ class SqlMediaIndex:
         change = update(table).where(_is(media_id, client)).values(favorite=favorite)
         with self._database.write() as connection:
             return connection.execute(change).rowcount == 1
+
+    def expendable(self, *, after: Media | None, limit: int) -> tuple[Media, ...]:
+        oldest = select(table).where(~table.c.favorite).order_by(table.c.created_at, table.c.id)
+        if after is not None:
+            oldest = oldest.where(above(table, Mark(after.created_at, after.id)))
+        with self._database.read() as connection:
+            needed = _sources_of_unfinished(connection)
+            # Not in the query's condition: these may be as many as there are jobs.
+            rows = connection.execute(oldest.limit(limit + len(needed))).all()
+        return tuple(_media(row) for row in rows if row.id not in needed)[:limit]
+
+    def prune(self, media_ids: Sequence[MediaId]) -> tuple[Media, ...]:
+        with self._database.write() as connection:
+            lock_queue(connection)
+            needed = _sources_of_unfinished(connection)
+            chosen = [media_id for media_id in media_ids if media_id not in needed]
+            change = delete(table).where(table.c.id.in_(chosen), ~table.c.favorite).returning(table)
+            return tuple(_media(row) for row in connection.execute(change))
 
     def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
         change = delete(table).where(_is(media_id, client)).returning(table)
@@ -95,6 +125,12 @@ def delete_media_of_job(connection: Connection, job_id: str) -> tuple[Media, ...
     outputs = media_of_job(connection, job_id)
     connection.execute(delete(table).where(table.c.job_id == job_id))
     return outputs
+
+
+def _sources_of_unfinished(connection: Connection) -> frozenset[str]:
+    """The pictures that jobs which wait or run are to animate."""
+    query = select(jobs.c.settings).where(jobs.c.status.in_(_UNFINISHED), jobs.c.type == "i2v")
+    return frozenset(settings.get("source_image_id") for settings in connection.scalars(query))
 
 
 def _is(media_id: MediaId, client: str | None) -> ColumnElement[bool]:

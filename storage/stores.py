@@ -11,8 +11,11 @@ from storage.jobs import JobStore
 from storage.media import MediaIndex
 from storage.memory import MemoryJobStore
 from storage.memory_media import MemoryMediaIndex
+from storage.memory_webhooks import MemoryWebhookStore
 from storage.sql_jobs import SqlJobStore
 from storage.sql_media import SqlMediaIndex
+from storage.sql_webhooks import SqlWebhookStore
+from storage.webhooks import WebhookStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,7 @@ class Stores:
 
     jobs: JobStore
     media: MediaIndex
+    webhooks: WebhookStore
     database: Database | None = None
 
     def close(self) -> None:
@@ -42,10 +46,15 @@ def open_stores(database_url: str) -> Stores:
     Several processes may open one database, at the same time too. Raises as `open_database` does.
     """
     database = open_database(database_url)
-    return Stores(jobs=SqlJobStore(database), media=SqlMediaIndex(database), database=database)
+    return Stores(
+        jobs=SqlJobStore(database),
+        media=SqlMediaIndex(database),
+        webhooks=SqlWebhookStore(database),
+        database=database,
+    )
 
 
 def memory_stores() -> Stores:
     """Empty stores of this process alone."""
-    media = MemoryMediaIndex()
-    return Stores(jobs=MemoryJobStore(media), media=media)
+    media, webhooks = MemoryMediaIndex(), MemoryWebhookStore()
+    return Stores(jobs=MemoryJobStore(media, webhooks), media=media, webhooks=webhooks)

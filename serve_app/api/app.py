@@ -40,7 +40,13 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.events = EventLog(services.news)
     secured = bool(services.settings.api_keys or services.settings.admin_keys)
-    app.openapi = partial(describe, app, services.registry, secured=secured)  # type: ignore[method-assign]
+    app.openapi = partial(  # type: ignore[method-assign]
+        describe,
+        app,
+        services.registry,
+        secured=secured,
+        webhook_hosts=services.settings.webhook_hosts,
+    )
     errors.install(app)
     for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)

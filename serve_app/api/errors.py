@@ -35,6 +35,8 @@ log = logging.getLogger("cyberimage.api")
 LONGEST_NAME = 100
 #: Seconds after which a client may try again when the queue is full.
 RETRY_AFTER_S = 30
+#: The same when the database is locked or away.
+DATABASE_RETRY_AFTER_S = 5
 
 
 class ApiError(Exception):
@@ -100,17 +102,27 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     storage_errors.ClientQueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     storage_errors.QuotaUsedUp: HTTPStatus.TOO_MANY_REQUESTS,
     storage_errors.IdempotencyConflict: HTTPStatus.CONFLICT,
+    storage_errors.KeyOfDeletedJob: HTTPStatus.GONE,
     storage_errors.InvalidCursor: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadRejected: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     storage_errors.MediaFileMissing: HTTPStatus.NOT_FOUND,
-    storage_errors.MediaUnreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    storage_errors.MediaUnreadable: HTTPStatus.NOT_FOUND,
     storage_errors.UnsafePath: HTTPStatus.INTERNAL_SERVER_ERROR,
     storage_errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     storage_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    storage_errors.DatabaseDamaged: HTTPStatus.SERVICE_UNAVAILABLE,
     storage_errors.DatabaseUrlUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     storage_errors.SchemaTooNew: HTTPStatus.SERVICE_UNAVAILABLE,
     storage_errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+#: What is told apart from others of its status.
+CODES: dict[type[Exception], str] = {
+    storage_errors.KeyOfDeletedJob: "job_deleted",
+    storage_errors.MediaUnreadable: "media_unreadable",
+    storage_errors.DatabaseDamaged: "database_damaged",
 }
 
 
@@ -147,8 +159,10 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
 def reply_to(error: Exception) -> JSONResponse:
     """The reply to an error of the API or of the storage."""
     status = status_of(error)
-    code = getattr(error, "code", None) or code_of(status)
+    code = getattr(error, "code", None) or CODES.get(type(error)) or code_of(status)
     headers = {}
+    if isinstance(error, storage_errors.DatabaseUnavailable):
+        headers["Retry-After"] = str(DATABASE_RETRY_AFTER_S)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     if status == HTTPStatus.UNAUTHORIZED:

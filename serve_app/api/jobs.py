@@ -67,8 +67,11 @@ async def _view(services: Services, request: Request, job: Job) -> dict[str, Any
         outlook = await services.outlooks.read(services.dispatcher, services.blocking, job.id)
         if job.status is JobStatus.PENDING:
             position = await services.blocking(services.jobs.queue_position, job)
+    webhook = None
+    if job.webhook_url is not None:
+        webhook = await services.blocking(services.webhooks.get, job.id)
     root = request.scope.get("root_path", "")
-    return job_view(job, media=media, position=position, outlook=outlook, root=root)
+    return job_view(job, media=media, position=position, outlook=outlook, root=root, webhook=webhook)
 
 
 @router.get("/api/jobs", responses={200: {"model": replies.Jobs}})

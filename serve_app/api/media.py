@@ -45,14 +45,14 @@ ZIP = _file_of("application/zip")
 @router.get("/api/get_image/{media_id}", response_class=FileResponse, responses=PICTURE)
 async def image(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A picture."""
-    return _file(request, services, await _find(services, caller, media_id, "image"))
+    return await _file(request, services, await _find(services, caller, media_id, "image"))
 
 
 @router.get("/api/video/{media_id}", response_class=FileResponse, responses=CLIP)
 @router.get("/api/get_video/{media_id}", response_class=FileResponse, responses=CLIP)
 async def video(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A clip, with Range."""
-    return _file(request, services, await _find(services, caller, media_id, "video"))
+    return await _file(request, services, await _find(services, caller, media_id, "video"))
 
 
 @router.get("/api/image/{media_id}/thumbnail", response_class=FileResponse, responses=THUMBNAIL)
@@ -172,7 +172,7 @@ async def _set_favorite(services: Services, caller: Caller, media_id: str, favor
 async def batch_download(body: DownloadBody, services: Injected, caller: CalledBy) -> Response:
     """A zip of pictures and clips, streamed."""
     media = [await _find(services, caller, media_id) for media_id in dict.fromkeys(body.ids)]
-    paths = await services.blocking(lambda: [_existing(services, item) for item in media])
+    paths = await services.blocking(lambda: [services.files.whole(item.file_path) for item in media])
     headers = {"Content-Disposition": 'attachment; filename="cyberimage.zip"'}
     return StreamingResponse(_zip(paths), media_type="application/zip", headers=headers)
 
@@ -194,21 +194,14 @@ async def _find(services: Services, caller: Caller, media_id: str, kind: Kind | 
     return media
 
 
-def _file(request: Request, services: Services, media: Media) -> Response:
-    path = _existing(services, media)
+async def _file(request: Request, services: Services, media: Media) -> Response:
+    path = await services.blocking(services.files.whole, media.file_path)
     kind = "image/png" if media.media_type == "image" else "video/mp4"
     headers = {"ETag": f'"{media.id}"', "Cache-Control": IMMUTABLE}
     file = FileResponse(
         path, media_type=kind, headers=headers, filename=path.name, content_disposition_type="inline"
     )
     return _unless_cached(request, file)
-
-
-def _existing(services: Services, media: Media) -> Path:
-    path = services.files.path(media.file_path)
-    if not path.is_file():
-        raise NotFound(f"The file of {media.id} is missing")
-    return path
 
 
 def _unless_cached(request: Request, response: FileResponse) -> Response:

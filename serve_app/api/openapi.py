@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,14 +29,19 @@ SECURITY = {
 }
 
 
-def describe(app: FastAPI, registry: Registry, *, secured: bool) -> Json:
-    """The OpenAPI document, made once, with this server's models. `secured`: API keys are wanted."""
+def describe(app: FastAPI, registry: Registry, *, secured: bool, webhook_hosts: Sequence[str] = ()) -> Json:
+    """The OpenAPI document, made once, with this server's models. `secured`: API keys are wanted.
+
+    `webhook_hosts`: where jobs' ends may be told.
+    """
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         schemas = document["components"]["schemas"]
         schemas["ErrorReply"] = ErrorReply.model_json_schema()
         for (body, field), kind in MODEL_FIELDS.items():
-            _offer(schemas[body]["properties"][field], [spec.name for spec in registry.of_type(kind)])
+            properties = schemas[body]["properties"]
+            _offer(properties[field], [spec.name for spec in registry.of_type(kind)])
+            properties["webhook_url"] = _webhook_url(webhook_hosts)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         for operation in _operations(document):
@@ -53,6 +59,14 @@ def _offer(schema: Json, names: list[str]) -> None:
     """A field that takes one of these models; an enum must not be empty."""
     if names:
         schema |= {"enum": names, "examples": names[:1]}
+
+
+def _webhook_url(hosts: Sequence[str]) -> Json:
+    if not hosts:
+        return {"type": "null", "description": "This server tells nobody: CYBERIMAGE_WEBHOOK_HOSTS is empty."}
+    address = {"type": "string", "maxLength": 2000, "pattern": f"^({'|'.join(map(re.escape, hosts))})(/|$)"}
+    what = "Where the job's end is told, by a signed POST of its status."
+    return {"anyOf": [address, {"type": "null"}], "description": what, "examples": [f"{hosts[0]}/cyberimage"]}
 
 
 def _operations(document: Json) -> Iterator[Json]:

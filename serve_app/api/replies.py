@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve_app.reasons import Why
 from storage.jobs import JobStatus, JobType, Warmth
 from storage.media import MediaType
+from storage.webhooks import WebhookStatus
 
 
 class _Reply(BaseModel):
@@ -106,6 +107,17 @@ class WhyWaiting(_Reply):
     eta_start_seconds: float | None
 
 
+class WebhookReply(_Reply):
+    """`failing` is tried again, at `next_attempt_at`; `failed` is not."""
+
+    url: str
+    status: WebhookStatus
+    attempts: int = Field(ge=0)
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    problem: str | None
+
+
 class JobReply(_Reply):
     """A job; `images` holds videos, too."""
 
@@ -129,6 +141,7 @@ class JobReply(_Reply):
     run_seconds: float | None = None
     warmth: Warmth | None = None
     batch_size: int | None = Field(default=None, ge=1, description="Jobs that shared its pipeline call.")
+    webhook: WebhookReply | None = None
     progress: Progress
     image_ids: list[str]
     images: list[MediaReply]
@@ -217,6 +230,7 @@ class Queue(Counts):
     waiting: list[WaitingJob] | None = Field(default=None, description="The first 100 that wait.")
     deployments: dict[str, Deployment] | None = None
     gpus: Gpus | None = None
+    dashboard_url: str | None = Field(default=None, description="Ray's dashboard, for admins where known.")
 
 
 class Model(_Reply):

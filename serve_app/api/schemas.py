@@ -40,6 +40,9 @@ Name = Annotated[str, Field(max_length=200), BeforeValidator(_text)]
 # Limits stand before the validator, or the description of the API would lack them.
 Seed = Annotated[int, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one."), NUMBER]
 
+#: The hosts that are allowed are among the settings, so the description of the API has more of it.
+WebhookUrl = Annotated[str, Field(max_length=2000), BeforeValidator(_text)]
+
 #: Keys that earlier clients send inside `settings` and that the route decides itself.
 _OVERRIDDEN = ("type", "source_image_id")
 
@@ -92,6 +95,7 @@ class GenerateBody(BaseModel):
     prompt: Text = Field(examples=["a large red circle on a blue background"])
     negative_prompt: Text | None = None
     settings: ImageSettings = Field(default_factory=ImageSettings)
+    webhook_url: WebhookUrl | None = None
 
 
 class GenerateT2VBody(BaseModel):
@@ -102,6 +106,7 @@ class GenerateT2VBody(BaseModel):
     prompt: Text = Field(examples=["a red circle moving to the right"])
     negative_prompt: Text | None = None
     settings: VideoSettings = Field(default_factory=VideoSettings)
+    webhook_url: WebhookUrl | None = None
 
 
 class GenerateVideoBody(BaseModel):
@@ -112,6 +117,7 @@ class GenerateVideoBody(BaseModel):
     video_prompt: Text
     negative_prompt: Text | None = None
     settings: VideoSettings = Field(default_factory=VideoSettings)
+    webhook_url: WebhookUrl | None = None
 
 
 class MoveBody(BaseModel):

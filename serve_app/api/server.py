@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import version
 from typing import Any
 
@@ -11,12 +12,16 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from configs.registry import Registry
 from serve_app.api import replies
-from serve_app.api.services import Injected
+from serve_app.api.services import Injected, Services
 from serve_app.fleet import Overview
+from storage.database import file_of
 from storage.errors import StorageError
 from storage.jobs import JobStatus
 
 router = APIRouter(tags=["Server"])
+
+#: Bytes with fewer of which a disk counts as full: a clip, its thumbnail and the database's log take some.
+LEAST_FREE = 32_000_000
 
 
 @router.get("/health", responses={200: {"model": replies.Health}, 503: {"model": replies.Health}})
@@ -33,9 +38,20 @@ async def health(services: Injected) -> Response:
     except StorageError as error:
         return JSONResponse(view | {"status": "unhealthy", "reason": str(error), "queue": None}, 503)
     view["queue"] = {status.value: count for status, count in counts.items()}
+    if (free := await services.blocking(_free_bytes, services)) < LEAST_FREE:
+        reason = f"the disk is full: {free / 1e6:.0f} MB are free"
+        return JSONResponse(view | {"status": "unhealthy", "reason": reason}, 503)
     if await services.dispatcher.overview() is None:
         return JSONResponse(view | {"status": "unhealthy", "reason": "the dispatcher does not answer"}, 503)
     return JSONResponse(view)
+
+
+def _free_bytes(services: Services) -> int:
+    """On the disk of the media or the database, whichever has fewer."""
+    database = file_of(services.settings.resolved_database_url)
+    if database is None or not database.exists():
+        return services.files.free()
+    return min(services.files.free(), shutil.disk_usage(database.parent).free)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

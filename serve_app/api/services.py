@@ -21,6 +21,7 @@ from serve_app.forecast import Present
 from storage import MediaIndex
 from storage.files import MediaFiles
 from storage.jobs import JobId, JobStatus, JobStore
+from storage.webhooks import WebhookStore
 
 UPLOADS_AT_ONCE = 2
 
@@ -59,12 +60,15 @@ class Services:
     registry: Registry
     jobs: JobStore
     media: MediaIndex
+    webhooks: WebhookStore
     files: MediaFiles
     dispatcher: DispatcherClient
     downloads: DownloadSettings
     news: Broadcaster
     device: str
     clock: Callable[[], datetime]
+    #: The address of Ray's dashboard, as far as it is known. May read a file.
+    dashboard_url: Callable[[], str | None] = lambda: None
     blocking: Blocking = field(default_factory=Blocking)
     #: A picture of 50 megapixels takes seconds and 700 MB to decode; reads must not wait for such threads.
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))

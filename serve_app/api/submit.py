@@ -25,6 +25,7 @@ from serve_app.api.validation import (
     choose_negative_prompt,
     complete_settings,
 )
+from serve_app.webhooks import AddressRefused, check_address
 from storage.jobs import NO_QUOTA, Job, JobId, Quota
 from storage.media import MediaId
 
@@ -75,7 +76,7 @@ async def generate_video(
     await _check_source(services, caller, body.source_image_id)
     negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
     settings = complete_settings(spec, body.settings) | {"source_image_id": body.source_image_id}
-    job = _job(services, spec, body.video_prompt, negative, settings)
+    job = _job(services, spec, body.video_prompt, negative, settings, webhook_url=body.webhook_url)
     job = await _submit(services, request, caller, job, key=key, body=body)
     message = "Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
@@ -104,12 +105,21 @@ def _text_job(services: Services, spec: ModelSpec, body: GenerateBody | Generate
     """The job of a prompt alone, for a picture or a clip."""
     check_prompt(spec, body.prompt)
     negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
-    return _job(services, spec, body.prompt, negative, complete_settings(spec, body.settings))
+    settings = complete_settings(spec, body.settings)
+    return _job(services, spec, body.prompt, negative, settings, webhook_url=body.webhook_url)
 
 
 def _job(
-    services: Services, spec: ModelSpec, prompt: str, negative_prompt: str, settings: dict[str, Any]
+    services: Services,
+    spec: ModelSpec,
+    prompt: str,
+    negative_prompt: str,
+    settings: dict[str, Any],
+    *,
+    webhook_url: str | None,
 ) -> Job:
+    if webhook_url is not None:
+        _check_webhook(services, webhook_url)
     return Job(
         id=JobId(str(uuid.uuid4())),
         type=spec.type,
@@ -119,7 +129,15 @@ def _job(
         settings=settings,
         seed=settings["seed"],
         created_at=services.clock(),
+        webhook_url=webhook_url,
     )
+
+
+def _check_webhook(services: Services, url: str) -> None:
+    try:
+        check_address(url, services.settings.webhook_hosts)
+    except AddressRefused as error:
+        raise InvalidRequest(str(error), code="webhook_refused") from error
 
 
 async def _submit(
@@ -163,5 +181,6 @@ async def resubmit(services: Services, request: Request, caller: Caller, job: Jo
     spec = choose_model(services.registry, job.model, job.type)
     if (source_id := job.settings.get("source_image_id")) is not None:
         await _check_source(services, caller, source_id)
-    again = _job(services, spec, job.prompt, job.negative_prompt, dict(job.settings))
+    url = job.webhook_url
+    again = _job(services, spec, job.prompt, job.negative_prompt, dict(job.settings), webhook_url=url)
     return await _submit(services, request, caller, again, key=key)

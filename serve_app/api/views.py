@@ -10,6 +10,7 @@ from serve_app.forecast import Expected
 from serve_app.reasons import Reason
 from storage.jobs import Job, JobStatus, Phase
 from storage.media import Media
+from storage.webhooks import Webhook
 
 
 def timestamp(moment: datetime | None) -> str | None:
@@ -18,7 +19,13 @@ def timestamp(moment: datetime | None) -> str | None:
 
 
 def job_view(
-    job: Job, *, media: tuple[Media, ...], position: int | None, outlook: Outlook | None, root: str
+    job: Job,
+    *,
+    media: tuple[Media, ...],
+    position: int | None = None,
+    outlook: Outlook | None = None,
+    root: str = "",
+    webhook: Webhook | None = None,
 ) -> dict[str, Any]:
     """The body of GET /api/status/{id}. `root` is the path under which the API is mounted."""
     expected = None if outlook is None else outlook.of(job, position)
@@ -45,6 +52,7 @@ def job_view(
         "run_seconds": job.run_seconds,
         "warmth": job.warmth,
         "batch_size": job.batch_size,
+        "webhook": webhook and webhook_view(webhook),
         "progress": _progress(job),
         "image_ids": [item.id for item in media],
         "images": [media_view(item, root) for item in media],
@@ -58,6 +66,23 @@ def reason_view(reason: Reason, expected: Expected | None) -> dict[str, Any]:
         "message": reason.message,
         "leaving": reason.leaving,
         "eta_start_seconds": expected and round(expected.start_s, 1),
+    }
+
+
+def end_view(job: Job, media: tuple[Media, ...]) -> dict[str, Any]:
+    """An ended job, as its webhook is told."""
+    return job_view(job, media=media)
+
+
+def webhook_view(webhook: Webhook) -> dict[str, Any]:
+    """How telling the job's end goes."""
+    return {
+        "url": webhook.url,
+        "status": webhook.status,
+        "attempts": webhook.attempts,
+        "next_attempt_at": timestamp(webhook.next_at) if webhook.attempts else None,
+        "delivered_at": timestamp(webhook.delivered_at),
+        "problem": webhook.problem,
     }
 
 

@@ -14,6 +14,7 @@ from serve_app.cli.cancel import cancel
 from serve_app.cli.doctor import doctor
 from serve_app.cli.errors import CommandError
 from serve_app.cli.listing import jobs, models, status
+from serve_app.cli.prune import prune
 from serve_app.cli.pull import pull
 from serve_app.cli.render import print_error
 from serve_app.cli.server_commands import down, up
@@ -57,7 +58,7 @@ def cyberimage(
     """Make pictures and clips from prompts: a server for one GPU or many, and its client."""
 
 
-for command in (up, down, generate, t2v, i2v, jobs, cancel, models, pull, status, doctor):
+for command in (up, down, generate, t2v, i2v, jobs, cancel, models, pull, prune, status, doctor):
     app.command()(reporting(command))
 
 

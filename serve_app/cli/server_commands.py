@@ -120,7 +120,7 @@ def _announce(info: ServerInfo, settings: Settings, around: Surroundings, *, dem
     around.out.print("\n".join(_lines(info)))
     if demo:
         around.out.print(f"note       {DEMO_NOTE}")
-    for warning in _warnings(settings):
+    for warning in (*([info.notice] if info.notice else []), *_warnings(settings)):
         around.out.print(f"warning    {warning}", style="yellow")
 
 

@@ -73,6 +73,13 @@ def test_the_hubs_own_variables_are_read(monkeypatch: pytest.MonkeyPatch, name: 
         ("CYBERIMAGE_MAX_PENDING", "0"),
         ("CYBERIMAGE_LEASE_S", "1"),
         ("CYBERIMAGE_MAX_UPLOAD_MB", "0"),
+        ("CYBERIMAGE_KEEP_DAYS", "0"),
+        ("CYBERIMAGE_MAX_MEDIA_GB", "-1"),
+        ("CYBERIMAGE_WEBHOOK_SECRET", "too short"),
+        ("CYBERIMAGE_WEBHOOK_SECRET", "whsec_no base64!"),
+        ("CYBERIMAGE_WEBHOOK_HOSTS", "ftp://hooks.example"),
+        ("CYBERIMAGE_WEBHOOK_HOSTS", "hooks.example/path"),
+        ("CYBERIMAGE_WEBHOOK_HOSTS", "user@hooks.example"),
         ("HF_HUB_OFFLINE", "perhaps"),
     ],
 )
@@ -87,6 +94,20 @@ def test_an_impossible_value_names_its_variable(
 def test_a_bad_argument_names_its_variable_too() -> None:
     with pytest.raises(SettingsError, match=r"^CYBERIMAGE_PORT: "):
         load_settings(port=-1)
+
+
+def test_hosts_for_webhooks_are_reached_by_https_unless_http_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CYBERIMAGE_WEBHOOK_HOSTS", "Hooks.example, a.example:8443, http://10.0.0.5:8080")
+    with pytest.raises(SettingsError, match=r"^CYBERIMAGE_WEBHOOK_SECRET: .*is missing"):
+        load_settings()
+    settings = load_settings(webhook_secret="a secret of 24 bytes, ok")
+    assert settings.webhook_hosts == (
+        "https://hooks.example",
+        "https://a.example:8443",
+        "http://10.0.0.5:8080",
+    )
 
 
 texts = st.from_regex(r"[!-+\--~]{1,8}", fullmatch=True)
@@ -107,6 +128,8 @@ changes = st.fixed_dictionaries(
         "openai_endpoint": texts,
         "openai_api_key": texts,
         "dashboard_port": st.integers(1, 65535),
+        "keep_days": st.floats(0.1, 1e4),
+        "webhook_secret": st.just("whsec_bXkgc2VjcmV0IG9mIDI0IGJ5dGVzIQ=="),
     },
 )
 

@@ -37,6 +37,7 @@ from storage.media import Media, MediaId
 from tests.generation import model_spec
 
 PATIENCE_S = 10.0
+DASHBOARD = "http://127.0.0.1:8265"
 MANY = 10_000
 _numbers = itertools.count()
 _apps: dict[str, FastAPI] = {}
@@ -164,18 +165,22 @@ class Workshop:
             registry=self.registry,
             jobs=self.stores.jobs,
             media=self.stores.media,
+            webhooks=self.stores.webhooks,
             files=self.files,
             dispatcher=LocalDispatcherClient(dispatcher, self.news),
             downloads=DownloadSettings(offline=True),
             news=self.news,
             device="cpu",
             clock=now,
+            dashboard_url=lambda: DASHBOARD,
             blocking=self.blocking,
         )
 
     # -- jobs
 
-    def add(self, model: str = "paint", *, priority: int = 0, **settings: Any) -> JobId:
+    def add(
+        self, model: str = "paint", *, priority: int = 0, webhook_url: str | None = None, **settings: Any
+    ) -> JobId:
         """A waiting job of 2 steps and 64 x 64 pixels."""
         spec = self.registry.get(model) or self.registry["paint"]
         job_id = JobId(f"job-{next(_numbers)}")
@@ -199,6 +204,7 @@ class Workshop:
             seed=7,
             created_at=now(),
             priority=priority,
+            webhook_url=webhook_url,
         )
         self.stores.jobs.add(job, max_pending=MANY)
         return job_id
@@ -286,6 +292,12 @@ def app_over(services: Services, key: str) -> FastAPI:
     app.state.services = services
     app.state.events = EventLog(services.news)
     return app
+
+
+def clip(content: bytes = b"") -> bytes:
+    """What passes for an MP4 file as long as nobody plays it: three boxes, with `content` in the last."""
+    boxes = [(b"ftyp", b""), (b"moov", b""), (b"mdat", content)]
+    return b"".join((8 + len(inside)).to_bytes(4) + kind + inside for kind, inside in boxes)
 
 
 def picture(width: int, height: int, kind: str = "PNG", **options: Any) -> bytes:

@@ -433,7 +433,7 @@ async def test_an_end_that_cannot_be_recorded_is_tried_again(
         raise DatabaseUnavailable
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(dispatcher_module, "RELEASE_RETRY_S", 0.001)
+    monkeypatch.setattr(dispatcher_module, "IDLE_LOOK_S", 0.001)
     job_id = workshop.add()
     async with workshop.dispatching():
         with monkeypatch.context() as broken:

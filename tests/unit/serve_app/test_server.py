@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from configs.settings import Settings
+from serve_app import server
 from serve_app.cluster import DeployFailed, is_running
 from serve_app.server import ServerError, held_port
 
@@ -86,3 +88,36 @@ def test_ipv6_addresses_can_be_listened_on():
         pytest.skip("no IPv6 here")
     with held_port(settings(host="::1", port=0)) as port:
         assert port > 0
+
+
+class Becomes(Exception):
+    """What a process would become by execve, which does not return."""
+
+
+@pytest.fixture
+def becoming(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execve(path: str, arguments: list[str], environment: dict[str, str]) -> None:
+        raise Becomes(path, arguments[1:])
+
+    monkeypatch.setattr(server.os, "execve", execve)
+    monkeypatch.setattr(server, "AGAIN_S", 0)
+    monkeypatch.setattr(server, "run", refuse)
+
+
+def refuse(settings: Settings, **hooks: Any) -> None:
+    raise ServerError("Ray does not start: too busy")
+
+
+@pytest.mark.usefixtures("becoming")
+def test_a_server_in_place_of_one_whose_ray_has_died_tries_until_it_starts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["server", server.AGAIN])
+    with pytest.raises(Becomes) as becomes:
+        server.main()
+    assert becomes.value.args == (sys.executable, ["-m", "serve_app.server", server.AGAIN])
+
+
+@pytest.mark.usefixtures("becoming")
+def test_a_server_that_a_person_starts_says_at_once_why_it_cannot(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["server"])
+    with pytest.raises(SystemExit, match="error: Ray does not start: too busy"):
+        server.main()

@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -20,9 +22,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
 import storage.migrations
-from storage import schema
+from storage import database, schema
 from storage.database import open_database
-from storage.errors import DatabaseUnavailable, DatabaseUrlUnusable, DiskFull, SchemaTooNew
+from storage.errors import DatabaseDamaged, DatabaseUnavailable, DatabaseUrlUnusable, DiskFull, SchemaTooNew
 from storage.jobs import JobId, JobProgress, JobStatus, Phase, Quota
 from storage.media import MediaQuery
 from storage.rows import job_values
@@ -95,7 +97,7 @@ def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "jobs.db").write_text("this is a letter to my aunt\n" * 100)
-    with pytest.raises(DatabaseUrlUnusable):
+    with pytest.raises(DatabaseDamaged, match="not a database"):
         open_database(f"sqlite:///{tmp_path}/jobs.db")
 
 
@@ -119,6 +121,24 @@ def test_a_full_disk_is_told_apart_from_other_trouble(sql_stores: Stores) -> Non
     event.listen(database.hints, "before_cursor_execute", _fails_with("database is locked"))
     with pytest.raises(DatabaseUnavailable, match="locked"):
         sql_stores.jobs.renew(owner="me", lease_until=LATER)
+
+
+def test_a_locked_database_is_waited_for_within_bounds(
+    database_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database._PATIENCE_S", 0.2)
+    monkeypatch.setitem(database._ONE_AT_A_TIME, "pool_timeout", 0.2)
+    other = sqlite3.connect(database_file, isolation_level=None)
+    with open_stores(f"sqlite:///{database_file}") as stores, ThreadPoolExecutor(4) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        added = [pool.submit(stores.jobs.add, job(str(number)), max_pending=9) for number in range(4)]
+        assert {type(each.exception()) for each in added} == {DatabaseUnavailable}
+        assert time.monotonic() - begun < 3
+        assert stores.jobs.counts()[JobStatus.PENDING] == 0
+        other.execute("ROLLBACK")
+        assert stores.jobs.add(job("a"), max_pending=9).id == "a"
+    other.close()
 
 
 def _fails_with(message: str) -> Callable[..., None]:
@@ -176,6 +196,7 @@ def _use_everything(stores: Stores) -> None:
     jobs.renew(owner="me", lease_until=LATER)
     jobs.record_progress(JobId("a"), owner="me", progress=JobProgress(phase=Phase.SAVING))
     jobs.cancel_requests(owner="me")
+    jobs.held(owner="me")
     outputs = (media("m", job_id="a"),)
     jobs.complete(JobId("a"), owner="me", now=LATER, media=outputs, load_seconds=1, run_seconds=1)
     jobs.request_cancel(JobId("b"), now=NOON)

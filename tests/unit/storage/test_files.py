@@ -129,8 +129,30 @@ def test_a_thumbnail_is_made_when_it_is_missing(files: LocalMediaFiles) -> None:
 
 def test_a_thumbnail_that_was_given_is_kept(files: LocalMediaFiles) -> None:
     relative = files.write(ID, "video", b"not decoded", DAY)
-    files.write_thumbnail(relative, b"webp")
-    assert files.thumbnail(relative).read_bytes() == b"webp"
+    given = image_thumbnail(picture())
+    files.write_thumbnail(relative, given)
+    assert files.thumbnail(relative).read_bytes() == given
+
+
+@pytest.mark.parametrize("left_of_it", [0, 11, 12, 60])
+def test_a_damaged_thumbnail_is_made_again(files: LocalMediaFiles, left_of_it: int) -> None:
+    relative = files.write(ID, "image", picture(), DAY)
+    thumbnail = files.thumbnail(relative)
+    thumbnail.write_bytes(thumbnail.read_bytes()[:left_of_it])
+    assert Image.open(BytesIO(files.thumbnail(relative).read_bytes())).size == (60, 40)
+
+
+def test_the_size_of_a_file_is_what_deleting_it_frees(files: LocalMediaFiles) -> None:
+    other = files.write(MediaId("other"), "image", b"123", DAY)
+    files.write(MediaId("unknown"), "image", b"12345", DAY)
+    relative = files.write(ID, "image", picture(), DAY)
+    files.thumbnail(relative)
+    known = frozenset({other, relative})
+    before, freed = files.total(known), files.size(relative)
+    files.delete(relative)
+    assert freed > 0
+    assert files.total(known) == before - freed == 3
+    assert files.size(relative) == 0
 
 
 def test_no_thumbnail_without_a_picture(files: LocalMediaFiles) -> None:
@@ -182,8 +204,13 @@ def test_sweeping_removes_what_a_dead_process_left_and_nothing_else(
     assert left(root) == {kept, thumbnail, "notes.txt", "2026/03/02/holiday.jpg", young}
 
 
-def test_sweeping_spares_a_folder_of_which_nothing_is_known(files: LocalMediaFiles, root: Path) -> None:
-    relative = files.write(ID, "image", picture(), DAY)
+def test_sweeping_spares_files_that_are_older_than_the_database(files: LocalMediaFiles, root: Path) -> None:
+    old = files.write(MediaId("old"), "image", picture(), DAY)
+    files.thumbnail(old)
     age(root)
-    assert files.sweep(frozenset(), older_than=YESTERDAY) == ()
-    assert left(root) == {relative}
+    spared = left(root)
+    born = datetime.now(UTC) - timedelta(seconds=30)
+    orphan = files.write(MediaId("orphan"), "image", picture(), DAY)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert files.sweep(frozenset(), older_than=later, newer_than=born) == (orphan,)
+    assert left(root) == spared

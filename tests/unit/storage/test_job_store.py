@@ -10,8 +10,26 @@ from typing import Any
 import pytest
 from job_examples import LATER, NOON, WORKER_DIED, job, media
 
-from storage.errors import ClientQueueFull, IdempotencyConflict, InvalidCursor, QueueFull, QuotaUsedUp
-from storage.jobs import Job, JobError, JobId, JobProgress, JobStatus, JobStore, Phase, Quota, Warmth
+from storage.errors import (
+    ClientQueueFull,
+    IdempotencyConflict,
+    InvalidCursor,
+    KeyOfDeletedJob,
+    QueueFull,
+    QuotaUsedUp,
+)
+from storage.jobs import (
+    KEY_LIFETIME,
+    Job,
+    JobError,
+    JobId,
+    JobProgress,
+    JobStatus,
+    JobStore,
+    Phase,
+    Quota,
+    Warmth,
+)
 from storage.stores import Stores
 
 ME = "dispatcher-1"
@@ -275,7 +293,7 @@ def test_recovering_takes_back_the_jobs_of_other_dispatchers(jobs: JobStore) -> 
     claim(jobs, "c")
     cancel(jobs, "b")
     taken = jobs.recover(owner=ME, now=LATER, max_attempts=3, error=WORKER_DIED)
-    assert taken == ("a", "b")
+    assert taken == {"a": JobStatus.PENDING, "b": JobStatus.CANCELLED}
     states = [stored(jobs, name).status for name in "abc"]
     assert states == [JobStatus.PENDING, JobStatus.CANCELLED, JobStatus.PROCESSING]
 
@@ -284,8 +302,8 @@ def test_recovering_can_spare_leases_that_still_hold(jobs: JobStore) -> None:
     add(jobs, "a")
     claim(jobs, "a", owner="slow")
     recover = {"owner": ME, "max_attempts": 1, "error": WORKER_DIED, "only_expired": True}
-    assert jobs.recover(now=LATER, **recover) == ()
-    assert jobs.recover(now=LATER + SECOND, **recover) == ("a",)
+    assert jobs.recover(now=LATER, **recover) == {}
+    assert jobs.recover(now=LATER + SECOND, **recover) == {"a": JobStatus.FAILED}
     assert stored(jobs, "a").error == WORKER_DIED
 
 
@@ -360,9 +378,9 @@ def test_clearing_cancels_what_waits_of_one_client_or_of_all(jobs: JobStore) -> 
     add(jobs, "a", client="ann")
     add(jobs, "b", "c")
     claim(jobs, "c")
-    assert jobs.clear(now=LATER, client="ann") == 1
+    assert jobs.clear(now=LATER, client="ann") == ("a",)
     assert order(jobs) == "b"
-    assert jobs.clear(now=LATER) == 1
+    assert jobs.clear(now=LATER) == ("b",)
     assert [stored(jobs, name).status for name in "ab"] == [JobStatus.CANCELLED] * 2
     assert stored(jobs, "c").status is JobStatus.PROCESSING
 
@@ -487,3 +505,30 @@ def test_waiting_jobs_are_counted_by_model(jobs: JobStore) -> None:
         add(jobs, name, model=model)
     claim(jobs, "gone")
     assert jobs.waiting_counts() == {"flux": 2, "sd35": 1}
+
+
+def test_a_deleted_jobs_key_holds_for_a_day_from_its_submit(jobs: JobStore) -> None:
+    add(jobs, "a", idempotency_key="k", client="ann")
+    cancel(jobs, "a")
+    jobs.delete(JobId("a"))
+    soon, later = NOON + KEY_LIFETIME - SECOND, NOON + KEY_LIFETIME
+    with pytest.raises(KeyOfDeletedJob):
+        add(jobs, "b", idempotency_key="k", client="ann", created_at=soon)
+    with pytest.raises(IdempotencyConflict):
+        add(jobs, "b", idempotency_key="k", client="ann", created_at=soon, request_hash="other")
+    add(jobs, "c", idempotency_key="k", client="bob", created_at=soon)
+    add(jobs, "b", idempotency_key="k", client="ann", created_at=later)
+    cancel(jobs, "b")
+    jobs.delete(JobId("b"))
+    with pytest.raises(KeyOfDeletedJob):
+        add(jobs, "d", idempotency_key="k", client="ann", created_at=later)
+
+
+def test_keys_are_forgotten_when_they_hold_no_longer(jobs: JobStore) -> None:
+    for name, age in (("a", 0), ("b", 1)):
+        add(jobs, name, idempotency_key=name, created_at=NOON + age * SECOND)
+        cancel(jobs, name)
+        jobs.delete(JobId(name))
+    assert jobs.forget_keys(now=NOON + KEY_LIFETIME - SECOND) == 0
+    assert jobs.forget_keys(now=NOON + KEY_LIFETIME) == 1
+    assert jobs.forget_keys(now=NOON + KEY_LIFETIME + SECOND) == 1

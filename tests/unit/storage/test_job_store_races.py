@@ -11,7 +11,7 @@ import pytest
 from job_examples import LATER, NOON, WORKER_DIED, job
 from sqlalchemy.exc import StatementError
 
-from storage.errors import QueueFull
+from storage.errors import DatabaseUnavailable, QueueFull
 from storage.group_commit import GroupCommit
 from storage.jobs import Job, JobId, JobStatus
 from storage.stores import Stores
@@ -95,7 +95,7 @@ def test_one_job_that_cannot_be_written_does_not_fail_those_beside_it(sql_stores
         settings = {"odd": Unwritable()} if number % 2 else {}
         try:
             return bool(sql_stores.jobs.add(job(str(number), settings=settings), max_pending=99))
-        except StatementError:
+        except (StatementError, TypeError):  # SQLAlchemy, or psycopg
             return False
 
     assert at_once(add) == [True, False] * (THREADS // 2)
@@ -121,6 +121,32 @@ def test_items_that_gather_meanwhile_are_written_together() -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(submit, range(THREADS))) == [-number for number in range(THREADS)]
     assert sum(groups) == THREADS
+
+
+def test_a_circumstance_that_fails_a_group_is_not_waited_for_by_each_of_it() -> None:
+    writes: list[int] = []
+    gathered = Barrier(THREADS)
+
+    def write(items: list[int]) -> list[int]:
+        writes.append(len(items))
+        if len(writes) == 1:
+            gathered.wait(30)
+            return items
+        raise DatabaseUnavailable
+
+    commit = GroupCommit[int, int](write)  # type: ignore[arg-type]
+
+    def submit(number: int) -> bool:
+        if number:
+            gathered.wait(30)
+        try:
+            return commit.submit(number) == number
+        except DatabaseUnavailable:
+            return False
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert sum(pool.map(submit, range(THREADS))) == writes[0]
+    assert sum(writes) == THREADS
 
 
 def test_what_stops_a_whole_group_is_raised_to_each() -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import delete
 from storage import schema
 from storage.errors import StorageError
 from storage.jobs import JobId, JobProgress, JobStatus, Phase, Warmth
-from storage.media import MediaQuery
+from storage.media import MediaId, MediaQuery
 from storage.stores import Stores, memory_stores
 
 LEGAL = {
@@ -57,8 +57,8 @@ class Twins(RuleBasedStateMachine):
     def empty(self) -> None:
         assert self.sql.database is not None
         with self.sql.database.hint() as connection:
-            connection.execute(delete(schema.media))
-            connection.execute(delete(schema.jobs))
+            for table in (schema.media, schema.webhooks, schema.spent_keys, schema.jobs):
+                connection.execute(delete(table))
 
     @rule(
         name=names,
@@ -81,6 +81,7 @@ class Twins(RuleBasedStateMachine):
             request_hash=request,
             model=model,
             created_at=self.now(),
+            webhook_url=model,
         )
         self.both(lambda stores: stores.jobs.add(new, max_pending=4))
 
@@ -163,6 +164,22 @@ class Twins(RuleBasedStateMachine):
         if self.memory.jobs.get(name) is None:
             self.statuses.pop(name, None)
 
+    @rule(age=st.integers(0, 9))
+    def forget(self, age: int) -> None:
+        before = self.now() - timedelta(seconds=age)
+        self.both(lambda stores: stores.jobs.forget(ended_before=before, limit=9))
+        for name in [name for name in self.statuses if self.memory.jobs.get(name) is None]:
+            del self.statuses[name]
+
+    @rule(name=names, retry=st.booleans())
+    def tell(self, name: JobId, retry: bool) -> None:
+        next_at = self.now() if retry else None
+        self.both(lambda stores: stores.webhooks.failed(name, problem="no", next_at=next_at))
+
+    @rule(names=st.sets(st.sampled_from([f"{name}0" for name in NAMES])))
+    def prune(self, names: set[str]) -> None:
+        self.both(lambda stores: {each.id for each in stores.media.prune(list(map(MediaId, names)))})
+
     @invariant()
     def alike(self) -> None:
         self.both(lambda stores: stores.jobs.page(limit=99))
@@ -171,6 +188,10 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda stores: stores.jobs.records(latest=1))
         self.both(lambda stores: stores.media.page(MediaQuery(), limit=99))
         self.both(lambda stores: stores.jobs.cancel_requests(owner="me"))
+        self.both(lambda stores: stores.media.expendable(after=None, limit=99))
+        soon = NOON + timedelta(hours=1)
+        self.both(lambda stores: stores.webhooks.due(now=soon, limit=99))
+        self.both(lambda stores: stores.jobs.held(owner="me"))
 
     @invariant()
     def only_legal_transitions(self) -> None:
@@ -196,14 +217,18 @@ def answer(stores: Stores, ask: Callable[[Stores], object]) -> object:
         return type(error)
 
 
-def test_the_stores_cannot_be_told_apart(sql_stores: Stores) -> None:
+def compare(sql: Stores, *, examples: int) -> None:
     run_state_machine_as_test(
-        lambda: Twins(sql_stores),
+        lambda: Twins(sql),
         settings=settings(
-            max_examples=10,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_the_stores_cannot_be_told_apart(sql_stores: Stores) -> None:
+    compare(sql_stores, examples=10)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from job_examples import LATER, NOON, job
+from job_examples import LATER, NOON, job, media
 from sqlalchemy import event
 
 from storage.cursors import Mark, encode_cursor
 from storage.jobs import JobId, JobStatus, Quota
-from storage.media import MediaQuery
+from storage.media import MediaId, MediaQuery
 from storage.stores import Stores
 
 CURSOR = encode_cursor(Mark(NOON, "x"))
@@ -120,12 +120,20 @@ def _submit(stores: Stores) -> None:
         lambda stores: stores.jobs.claim(JobId("a"), owner="me", now=NOON, lease_until=LATER),
         lambda stores: stores.jobs.renew(owner="me", lease_until=LATER),
         lambda stores: stores.jobs.cancel_requests(owner="me"),
+        lambda stores: stores.jobs.held(owner="me"),
         lambda stores: stores.jobs.clear(now=NOON),
         lambda stores: stores.jobs.counts(),
         lambda stores: stores.jobs.counts(client="ann"),
         lambda stores: stores.jobs.head(limit=5),
         lambda stores: stores.jobs.waiting_counts(),
         lambda stores: stores.media.of_job("a"),
+        lambda stores: stores.media.expendable(after=None, limit=9),
+        lambda stores: stores.media.expendable(after=media("m", job_id=None), limit=9),
+        lambda stores: stores.media.prune([MediaId("m")]),
+        lambda stores: stores.jobs.forget(ended_before=NOON, limit=9),
+        lambda stores: stores.jobs.forget_keys(now=NOON),
+        lambda stores: stores.webhooks.get(JobId("a")),
+        lambda stores: stores.webhooks.due(now=NOON, limit=9),
     ],
 )
 def test_no_other_query_walks_the_table(sql_stores: Stores, use: Use) -> None:

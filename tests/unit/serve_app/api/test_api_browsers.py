@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from in_process import Workshop, picture
+from in_process import Workshop, clip, picture
 
 from serve_app.api.hosts import is_answered
 from serve_app.api.origins import is_foreign
@@ -245,7 +245,7 @@ async def test_the_pages_hold_nothing_that_people_sent(idle: httpx.AsyncClient, 
 async def test_files_are_named_by_their_id_and_of_the_type_they_are(
     idle: httpx.AsyncClient, workshop: Workshop
 ) -> None:
-    image, video = workshop.add_media(), workshop.add_media(b"clip", media_type="video")
+    image, video = workshop.add_media(), workshop.add_media(clip(), media_type="video")
     for path, kind, name in [
         (f"/api/image/{image.id}", "image/png", f'inline; filename="{image.id}.png"'),
         (f"/api/video/{video.id}", "video/mp4", f'inline; filename="{video.id}.mp4"'),

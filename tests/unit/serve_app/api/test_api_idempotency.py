@@ -10,7 +10,7 @@ import httpx
 import pytest
 from in_process import Workshop, picture
 
-from storage import Stores, open_stores
+from storage import open_stores
 
 PAINT = {"model_id": "paint", "prompt": "a red fox"}
 both_stores = pytest.mark.parametrize("stores", ["memory", "sqlite"], indirect=True)
@@ -60,7 +60,7 @@ async def test_a_key_is_remembered_over_a_restart(
     for prompt, status in [("a red fox", 200), ("a red fox", 200), ("a dog", 409)]:
         with open_stores(url) as stores:
             workshop = make_workshop()
-            workshop.stores = Stores(jobs=stores.jobs, media=stores.media)
+            workshop.stores = stores
             async with workshop.serving(dispatching=False) as client:
                 reply = await send(client, "once", prompt)
         assert reply.status_code == status
@@ -97,3 +97,15 @@ async def test_a_refused_request_leaves_its_key_free(idle: httpx.AsyncClient) ->
     bad = await idle.post("/api/generate", json=PAINT | {"settings": {"width": 1}}, headers=headers)
     assert bad.status_code == 400
     assert (await send(idle, "once")).status_code == 200
+
+
+@both_stores
+async def test_the_key_of_a_deleted_job_makes_no_second_one(idle: httpx.AsyncClient) -> None:
+    job_id = (await send(idle, "once")).json()["job_id"]
+    await idle.post(f"/api/jobs/{job_id}/cancel")
+    assert (await idle.delete(f"/api/jobs/{job_id}")).status_code == 200
+    late, other = await send(idle, "once"), await send(idle, "once", "a dog")
+    assert (late.status_code, late.json()["code"]) == (410, "job_deleted")
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    assert (await idle.get("/api/queue")).json()["total"] == 0
+    assert (await send(idle, "twice")).status_code == 200

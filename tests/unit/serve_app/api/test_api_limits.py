@@ -8,6 +8,7 @@ from in_process import Workshop
 
 from serve_app.api import gate, rates
 from serve_app.api.rates import Rates
+from storage.errors import DatabaseDamaged, DatabaseUnavailable, DiskFull
 
 PAINT = {"model_id": "paint", "prompt": "x"}
 KEYS = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
@@ -136,3 +137,24 @@ async def test_a_submit_that_is_sent_again_costs_nothing_more(workshop: Workshop
         headers = ANN | {"Idempotency-Key": "once"}
         replies = [await submit(client, headers) for _ in range(3)]
     assert len({reply.json()["job_id"] for reply in replies}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "when"),
+    [
+        (DatabaseUnavailable(), 503, "service_unavailable", "5"),
+        (DatabaseDamaged(), 503, "database_damaged", None),
+        (DiskFull(), 507, "insufficient_storage", None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_trouble_with_the_storage_says_what_it_is_and_when_to_come_back(
+    workshop: Workshop, error: Exception, status: int, code: str, when: str | None
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    workshop.stores.jobs.add = fail  # type: ignore[method-assign, assignment]
+    async with workshop.serving(dispatching=False) as client:
+        reply = await client.post("/api/generate", json={"model_id": "paint", "prompt": "a red fox"})
+    assert (reply.status_code, reply.json()["code"], reply.headers.get("retry-after")) == (status, code, when)

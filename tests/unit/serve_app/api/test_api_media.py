@@ -5,7 +5,7 @@ from io import BytesIO
 
 import httpx
 import pytest
-from in_process import Workshop, picture
+from in_process import Workshop, clip, picture
 from PIL import Image
 
 
@@ -45,13 +45,14 @@ async def test_a_picture_that_the_client_has_is_not_sent_again(
 async def test_a_clip_comes_whole_or_in_parts(
     client: httpx.AsyncClient, workshop: Workshop, route: str
 ) -> None:
-    media = workshop.add_media(bytes(range(100)), media_type="video")
+    data = clip(bytes(range(24, 100)))
+    media = workshop.add_media(data, media_type="video")
     whole = await client.get(f"/api/{route}/{media.id}")
     assert (whole.status_code, whole.headers["content-type"], len(whole.content)) == (200, "video/mp4", 100)
     assert whole.headers["accept-ranges"] == "bytes"
-    part = await client.get(f"/api/{route}/{media.id}", headers={"Range": "bytes=10-19"})
-    assert (part.status_code, part.headers["content-range"]) == (206, "bytes 10-19/100")
-    assert part.content == bytes(range(10, 20))
+    part = await client.get(f"/api/{route}/{media.id}", headers={"Range": "bytes=10-39"})
+    assert (part.status_code, part.headers["content-range"]) == (206, "bytes 10-39/100")
+    assert part.content == data[10:40]
     tail = await client.get(f"/api/{route}/{media.id}", headers={"Range": "bytes=-5"})
     assert tail.content == bytes(range(95, 100))
     beyond = await client.get(f"/api/{route}/{media.id}", headers={"Range": "bytes=200-"})
@@ -261,13 +262,13 @@ async def test_an_impossible_page_is_refused(client: httpx.AsyncClient, query: s
 
 
 async def test_a_zip_holds_each_file_once(client: httpx.AsyncClient, workshop: Workshop) -> None:
-    image, video = workshop.add_media(), workshop.add_media(b"clip", media_type="video")
+    image, video = workshop.add_media(), workshop.add_media(clip(), media_type="video")
     reply = await client.post("/api/batch_download", json={"ids": [image.id, video.id, image.id]})
     assert reply.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(BytesIO(reply.content)) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [f"{image.id}.png", f"{video.id}.mp4"]
-        assert archive.read(f"{video.id}.mp4") == b"clip"
+        assert archive.read(f"{video.id}.mp4") == clip()
 
 
 async def test_a_zip_of_what_is_missing_is_refused(client: httpx.AsyncClient, workshop: Workshop) -> None:
@@ -276,3 +277,19 @@ async def test_a_zip_of_what_is_missing_is_refused(client: httpx.AsyncClient, wo
     for ids, status in [(["nope"], 404), ([fileless.id], 404), ([], 400), ("x", 400), ([7], 400)]:
         reply = await client.post("/api/batch_download", json={"ids": ids})
         assert (reply.status_code, reply.json()["status"]) == (status, "error")
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+async def test_a_damaged_file_is_reported_wherever_it_is_asked_for(
+    client: httpx.AsyncClient, workshop: Workshop, kind: str
+) -> None:
+    media = workshop.add_media(media_type=kind)
+    path = workshop.files.path(media.file_path)
+    path.write_bytes(path.read_bytes()[:40])
+    replies = [
+        await client.get(f"/api/{kind}/{media.id}"),
+        await client.get(f"/api/{kind}/{media.id}/thumbnail"),
+        await client.post("/api/batch_download", json={"ids": [media.id]}),
+    ]
+    assert [(reply.status_code, reply.json()["code"]) for reply in replies] == [(404, "media_unreadable")] * 3
+    assert (await client.delete(f"/api/image/{media.id}")).status_code == 200

@@ -109,23 +109,25 @@ async def test_no_address_that_a_client_names_is_contacted(
     client: httpx.AsyncClient, workshop: Workshop, contacted: list[Any], url: str
 ) -> None:
     source = {"source_image_id": url, "video_model_id": "animate", "video_prompt": url}
-    paint = {"model_id": "paint", "prompt": url, "image_url": url, "init_image": url, "webhook_url": url}
+    paint = {"model_id": "paint", "prompt": url, "image_url": url, "init_image": url}
     replies = [
         await client.post("/api/generate_video", json=source),
         await client.post("/api/generate", json=paint | {"settings": {"source_image_id": url}}),
         await client.post("/api/generate", json=paint | {"model_id": url}),
+        await client.post("/api/generate", json=paint | {"webhook_url": url}),
         await client.post("/api/upload", files={"file": ("x.url", url.encode())}),
         await client.post("/api/upload", data={"file": url}),
         await client.post("/api/batch_download", json={"ids": [url]}),
     ]
-    assert [reply.status_code for reply in replies] == [404, 200, 400, 400, 400, 404]
+    assert [reply.status_code for reply in replies] == [404, 200, 400, 400, 400, 400, 404]
     await workshop.ended(replies[1].json()["job_id"])
     assert contacted == []
 
 
 CLIENTS = {"httpx", "httpx2", "requests", "aiohttp", "urllib3", "urllib.request", "http.client", "ftplib"}
-#: The command's client, the server that asks itself whether it is up, and the chat endpoint of the settings.
-SPEAK_HTTP = ("serve_app/cli/", "serve_app/server.py", "serve_app/api/enrich.py")
+#: The command's client, the server that asks itself whether it is up, the chat endpoint of the settings, and
+#: webhooks to hosts of the settings (test_webhooks.py).
+SPEAK_HTTP = ("serve_app/cli/", "serve_app/server.py", "serve_app/api/enrich.py", "serve_app/webhooks.py")
 
 
 def test_no_module_that_handles_requests_has_an_http_client() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import httpx
-from in_process import Workshop, now, spec
+from in_process import DASHBOARD, Workshop, now, spec
 from prometheus_client.parser import text_string_to_metric_families
 
 from configs.models import IntRange
@@ -43,9 +43,19 @@ async def test_the_detailed_queue_tells_of_models_deployments_and_gpus(
     assert queue["models"]["paint"]["completed"] == 1
     assert queue["models"]["sketch"]["failed"] == 1
     assert queue["gpus"].keys() == {"total", "used"}
+    assert queue["dashboard_url"] == DASHBOARD
     assert queue["deployments"].keys() == {"Flux", "SD35", "WanT2V", "LTXT2V", "I2V"}
     flux = queue["deployments"]["Flux"]
     assert flux.keys() >= {"replicas", "state", "loaded_model", "idle_seconds"}
+
+
+async def test_only_an_admin_is_told_where_rays_dashboard_is(workshop: Workshop) -> None:
+    keys = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
+    async with workshop.serving(dispatching=False, **keys) as client:
+        for key, url in (("root-key", DASHBOARD), ("ann-key", None)):
+            headers = {"Authorization": f"Bearer {key}"}
+            queue = (await client.get("/api/queue?detailed=true", headers=headers)).json()
+            assert queue["dashboard_url"] == url
 
 
 async def test_the_detailed_queue_tells_why_each_job_waits(workshop: Workshop) -> None:
@@ -104,6 +114,18 @@ async def test_clearing_cancels_what_waits(idle: httpx.AsyncClient, workshop: Wo
     reply = (await idle.post("/api/queue/clear")).json()
     assert (reply["cleared"], reply["message"]) == (2, "Cancelled 2 waiting job(s)")
     assert [workshop.status(job_id) for job_id in jobs] == [JobStatus.CANCELLED] * 2
+
+
+async def test_clearing_and_resetting_tell_of_each_job(idle: httpx.AsyncClient, workshop: Workshop) -> None:
+    waiting, gone, doomed = (workshop.add() for _ in range(3))
+    for job_id in (gone, doomed):
+        workshop.stores.jobs.claim(job_id, owner="other", now=now(), lease_until=now())
+    workshop.stores.jobs.request_cancel(doomed, now=now())
+    with workshop.news.subscribe() as subscription:
+        await idle.post("/api/queue/clear")
+        assert await subscription.next() == {waiting: JobStatus.CANCELLED}
+        await idle.post("/api/reset_queue")
+        assert await subscription.next() == {gone: JobStatus.PENDING, doomed: JobStatus.CANCELLED}
 
 
 async def test_resetting_takes_back_jobs_whose_worker_is_gone_and_no_live_one(

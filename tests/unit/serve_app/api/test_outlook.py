@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from in_process import until
 from presents import idle, present, running, waiting
 
 from serve_app.api import outlook as outlook_module
@@ -96,3 +97,41 @@ async def test_who_changes_the_order_is_shown_the_new_one(blocking: Blocking) ->
         outlook = await outlooks.read(dispatcher, blocking)
         assert outlook.present == dispatcher.now
     assert dispatcher.asked == 2
+
+
+class Silent(Dispatcher):
+    """Does not answer before it is told to."""
+
+    def __init__(self, now: Present) -> None:
+        super().__init__(now)
+        self.back = asyncio.Event()
+
+    async def present(self) -> Present | None:
+        await self.back.wait()
+        return await super().present()
+
+
+async def test_requests_hardly_wait_for_a_dispatcher_that_does_not_answer(
+    blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlook_module, "PATIENCE_S", 0.05)
+    dispatcher, outlooks = Silent(present(waiting("1"))), Outlooks()
+    async with asyncio.timeout(5):
+        for _ in range(200):
+            assert (await outlooks.read(dispatcher, blocking, "1")).present is None
+    dispatcher.back.set()
+    await until(lambda: dispatcher.asked == 1)
+    await until(lambda: "1" in outlooks._latest.reasons)
+    dispatcher.now = present(waiting("1"), waiting("2"))
+    assert "2" in (await outlooks.read(dispatcher, blocking, "2")).reasons, "waited for as ever"
+
+
+async def test_a_dispatcher_that_was_away_is_asked_again_soon(
+    blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlook_module, "UNKNOWN_TTL_PER_COST", 1e6)
+    dispatcher, outlooks = Dispatcher(None), Outlooks()
+    await outlooks.read(dispatcher, blocking, "1")
+    dispatcher.now = present(waiting("1"))
+    await outlooks.read(dispatcher, blocking, "1")
+    await until(lambda: "1" in outlooks._latest.reasons)

@@ -22,15 +22,16 @@ INFO = ServerInfo(
 class FakeControl:
     running: ServerInfo | None = None
     problem: Exception | None = None
+    info: ServerInfo = INFO
     calls: list[tuple[str, Settings]] = field(default_factory=list)
 
     def run(self, settings: Settings, *, on_ready: Callable[[ServerInfo], None]) -> None:
         self._record("run", settings)
-        on_ready(INFO)
+        on_ready(self.info)
 
     def start_detached(self, settings: Settings) -> ServerInfo:
         self._record("start_detached", settings)
-        return INFO
+        return self.info
 
     def stop(self, settings: Settings) -> bool:
         self._record("stop", settings)

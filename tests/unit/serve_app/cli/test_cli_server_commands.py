@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def test_up_passes_its_options_on(run, control: FakeControl, tmp_path: Path) -> 
     assert (settings.host, settings.port, settings.gpus) == ("0.0.0.0", 8000, 2)
     assert (settings.data_dir, settings.models) == (tmp_path / "d", "demo")
     assert "no API key is set" in result.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_up_says_what_became_of_a_damaged_database(run, options: tuple[str, ...]) -> None:
+    control = FakeControl(info=replace(INFO, notice="the database was damaged"))
+    assert "warning    the database was damaged" in run("up", *options, server=lambda: control).stdout
 
 
 def test_up_warns_when_the_dashboard_is_open_to_other_machines(

@@ -1,0 +1,44 @@
+"""A server whose database is damaged starts all the same, and says what it has done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from in_process import picture
+
+from configs.settings import Settings
+from serve_app import server
+from storage import open_stores
+from storage.files import LocalMediaFiles
+from storage.media import MediaId
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(_env_file=None, data_dir=tmp_path / "data")
+
+
+def test_a_whole_database_and_none_at_all_are_nothing_to_tell_of(settings: Settings) -> None:
+    assert server._check_database(settings) is None
+    open_stores(settings.resolved_database_url).close()
+    assert server._check_database(settings) is None
+
+
+def test_a_damaged_one_is_set_aside_and_its_pictures_stay(settings: Settings) -> None:
+    open_stores(settings.resolved_database_url).close()
+    files = LocalMediaFiles(settings.media_dir)
+    old = files.write(MediaId("old"), "image", picture(8, 8), datetime.now(UTC))
+    database = settings.data_dir / "cyberimage.sqlite3"
+    database.write_bytes(b"noise" * 9999)
+    notice = server._check_database(settings)
+    assert notice is not None
+    (aside,) = settings.data_dir.glob("cyberimage.sqlite3.corrupt-*")
+    for words in ("file is not a database", str(aside), str(settings.media_dir)):
+        assert words in notice
+    with open_stores(settings.resolved_database_url) as stores:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        swept = files.sweep(stores.media.file_paths(), older_than=later, newer_than=stores.media.born)
+    assert swept == ()
+    assert files.path(old).exists()
