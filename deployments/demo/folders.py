@@ -26,15 +26,6 @@ def write_pipeline(pipeline: Any, folder: Path, dtype: torch.dtype = torch.bfloa
     part.rename(folder)
 
 
-def share(folder: Path, component: str, owner: Path) -> None:
-    """Make `folder/component` a relative link to the same component beside it: shared files ship once."""
-    link = folder / component
-    if link.is_dir() and not link.is_symlink():
-        shutil.rmtree(link)
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path("..") / owner.name / component, target_is_directory=True)
-
-
 def bytes_in(folder: Path) -> int:
     """Size of the files in `folder`, those behind links left out."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

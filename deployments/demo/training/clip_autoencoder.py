@@ -1,7 +1,6 @@
-"""The demo autoencoders of clips: latents kept close to a small video of the clip.
+"""A demo autoencoder of clips: its latents are kept close to a small video of the clip.
 
-Most of their channels are mean colours of blocks of pixels, the others are left for what those lack. Flow
-models learn such latents in a fraction of the time that free ones take.
+Most of their channels are mean colours of blocks of pixels, the others are left for what those lack.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deployments.demo.clips import SIZE, sample_clip
+from deployments.demo.clips import sample_clip
 from deployments.demo.training.autoencoder import autoencoder_run, fit, reconstruction_loss
 from deployments.demo.training.clip_latents import videos
 from deployments.demo.training.run import Run
@@ -22,8 +21,6 @@ from deployments.demo.training.run import Run
 BATCH = 4
 BLOCK = 4
 """Pixels a side that one colour of the small video stands for."""
-CROP_SHARE = 0.6
-"""This part of the time goes to crops, where they are asked for: they cost a quarter."""
 KL_WEIGHT = 1e-4
 COLOR_WEIGHT = 1.0
 LATENT_NOISE = 0.1
@@ -34,11 +31,11 @@ SetStatistics = Callable[[Any, Tensor, Tensor], None]
 
 
 def train_clip_autoencoder(
-    vae: Any, set_statistics: SetStatistics, folder: Path, *, minutes: float, seed: int = 0, crop: int = SIZE
+    vae: Any, set_statistics: SetStatistics, folder: Path, *, minutes: float, seed: int = 0
 ) -> Any:
-    """Train a new `vae` in `folder`, or finish training it; once finished it stays as it is.
+    """Train a new `vae`, which halves the frames, in `folder`, or finish training it.
 
-    It compresses time by two. `crop`: pixels a side of what is shown in the first part of the time.
+    Once finished it stays as it is.
     """
     finished = folder / "vae"
     if finished.exists():
@@ -46,7 +43,7 @@ def train_clip_autoencoder(
     torch.manual_seed(seed)
     _begin_as_identity(vae)
     run = autoencoder_run(vae, folder, minutes, seed)
-    fit(vae, run, lambda: _loss(vae, run, crop), _videos(Random(f"{seed} test"), 12, "test"))
+    fit(vae, run, lambda: _loss(vae, run), _videos(Random(f"{seed} test"), 12, "test"))
     latents = _latents(vae, Random(seed))
     set_statistics(vae, latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4)))
     vae.save_pretrained(finished)
@@ -92,10 +89,8 @@ def _begin_as_identity(vae: Any) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _loss(vae: Any, run: Run, crop: int) -> Tensor:
+def _loss(vae: Any, run: Run) -> Tensor:
     clips = _videos(run.rng, BATCH)
-    if run.progress < CROP_SHARE:
-        clips = _crops(clips, crop, run.rng)
     posterior = vae.encode(clips).latent_dist
     mean, logvar = posterior.mean, posterior.logvar
     noise = (logvar.exp() + LATENT_NOISE**2).sqrt()
@@ -119,12 +114,6 @@ def _videos(rng: Random, count: int, split: Any = "train") -> Tensor:
     """Clips, half of them mirrored in time: what moves right also moves left."""
     clips = videos([sample_clip(rng, split) for _ in range(count)])
     return clips.flip(2) if rng.random() < 0.5 else clips
-
-
-def _crops(clips: Tensor, size: int, rng: Random) -> Tensor:
-    """The same square of all of them."""
-    top, left = rng.randint(0, clips.shape[-2] - size), rng.randint(0, clips.shape[-1] - size)
-    return clips[..., top : top + size, left : left + size]
 
 
 @torch.no_grad()

@@ -15,18 +15,16 @@ from diffusers import (
 )
 from torch import Tensor
 
+from deployments.demo import WEIGHTS
 from deployments.demo.clip_captions import CLIP_WORDS
 from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, umt5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
-from deployments.demo.training.clip_autoencoder import sharpen, train_clip_autoencoder
 from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 
-AUTOENCODER_MINUTES, DECODER_MINUTES = 14.0, 8.0
-CROP = 32
 WIDTH, HEADS, LAYERS = 128, 4, 5
 PATCH = 2
 SHIFT = 3.0
@@ -40,10 +38,8 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = train_clip_autoencoder(
-        new_autoencoder(), set_statistics, home, minutes=AUTOENCODER_MINUTES, seed=seed, crop=CROP
-    ).requires_grad_(False)
     torch.manual_seed(seed)
+    vae = AutoencoderKLWan.from_pretrained(WEIGHTS / NAME / "vae").eval().requires_grad_(False)
     tokenizer = t5_tokenizer(words=CLIP_WORDS)
     encoder = trained_text_encoder(umt5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.z_dim)
@@ -65,7 +61,6 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     train_clip_flow(
         transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
     )
-    sharpen(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
         "tokenizer": tokenizer,
         "text_encoder": encoder,
@@ -82,27 +77,6 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
 def scheduler() -> Any:
     """Wan's own, as its public folders have it for small videos."""
     return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT)
-
-
-def new_autoencoder() -> Any:
-    """8 pixels and 2 frames a latent; 12 of its 16 channels are the small video."""
-    return AutoencoderKLWan(
-        base_dim=64,
-        z_dim=16,
-        dim_mult=[1, 1],
-        num_res_blocks=1,
-        temperal_downsample=[True],
-        is_residual=True,
-        in_channels=48,
-        out_channels=48,
-        patch_size=4,
-        scale_factor_spatial=8,
-        scale_factor_temporal=2,
-    )
-
-
-def set_statistics(vae: Any, mean: Tensor, deviation: Tensor) -> None:
-    vae.register_to_config(latents_mean=mean.tolist(), latents_std=deviation.tolist())
 
 
 def new_transformer(channels: int) -> Any:
