@@ -33,7 +33,7 @@ LOOKAHEAD = 16
 IDLE_LOOK_S = 1.0
 
 #: A file without a row is a leftover once it is this old; a younger one may be about to get its row, for
-#: which a locked database makes it wait 30 s.
+#: which a locked database makes it wait for seconds.
 ORPHAN_AGE = timedelta(minutes=1)
 #: Seconds between two sweeps of such files, once those of an earlier dispatcher are gone.
 SWEEP_S = 3600.0
