@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import httpx
 from PIL import Image
@@ -18,8 +19,9 @@ from tests.chaos.machine import Machine
 from tests.chaos.verdict import Verdict, judge
 from tests.chaos.victims import FOR_GOOD, Sort, kill, schedule
 
-#: Seconds within which a job must complete after a death, and all jobs must have ended after the last.
-BACK_S, END_S = 240.0, 600.0
+#: Seconds within which a job must complete after a death, all jobs must have ended after the last, and a
+#: start must have swept.
+BACK_S, END_S, SWEEP_S = 240.0, 600.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +101,10 @@ class Campaign:
     def _start_once_more(self) -> None:
         """The next start sweeps what deaths have left, once it is old enough to be nobody's."""
         self._machine.kill()
-        self._machine.age_files(ORPHAN_AGE.total_seconds() + 5)
+        leftover = self._machine.leave_unfinished_file()
+        self._machine.age(ORPHAN_AGE + timedelta(seconds=5))
         self._machine.up()
+        self._await("sweep", lambda: not leftover.exists(), SWEEP_S)
 
     def _await(self, what: str, condition: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s

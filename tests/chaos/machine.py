@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import psutil
 
@@ -106,12 +110,22 @@ class Machine:
         assert not left, f"outlived the server: {left}"
         self._forget()
 
-    def age_files(self, seconds: float) -> None:
-        """As if the media folder had lain there for so long."""
-        then = time.time() - seconds
+    def leave_unfinished_file(self) -> Path:
+        """What a process leaves that dies while it writes a file."""
+        file = self.data_dir / "media" / f".left.png.{uuid4().hex}.tmp"
+        file.write_bytes(b"half a pict")
+        return file
+
+    def age(self, by: timedelta) -> None:
+        """As if the database and the media had lain there for so long."""
+        with closing(sqlite3.connect(self.data_dir / "cyberimage.sqlite3")) as connection, connection:
+            ((born,),) = connection.execute("SELECT value FROM state WHERE key = 'born'")
+            then = json.dumps((datetime.fromisoformat(json.loads(born)) - by).isoformat())
+            connection.execute("UPDATE state SET value = ? WHERE key = 'born'", (then,))
         for file in (self.data_dir / "media").rglob("*"):
             if file.is_file():
-                os.utime(file, (then, then))
+                seconds = file.stat().st_mtime - by.total_seconds()
+                os.utime(file, (seconds, seconds))
 
     def end(self) -> None:
         self._server.end()
