@@ -63,8 +63,8 @@ def check_address(url: str, origins: Sequence[str]) -> None:
         raise AddressRefused(f"webhook_url is longer than {LONGEST_URL} characters")
     if address.userinfo or address.fragment:
         raise AddressRefused("webhook_url must have no user name and no fragment")
-    origin = f"{address.scheme}://{address.netloc.decode('ascii')}"
-    if origin not in map(_plain, origins):
+    origin = _origin(address)
+    if origin not in {_origin(httpx.URL(allowed)) for allowed in origins}:
         raise AddressRefused(
             f"Jobs' ends are not told to {origin}; CYBERIMAGE_WEBHOOK_HOSTS can list it "
             f"({', '.join(origins) or 'it is empty'})"
@@ -79,9 +79,8 @@ async def _an_end(subscription: Subscription) -> None:
                 pass
 
 
-def _plain(origin: str) -> str:
-    """The origin without a port that goes without saying."""
-    address = httpx.URL(origin)
+def _origin(address: httpx.URL) -> str:
+    """`scheme://host[:port]`, without a port that goes without saying."""
     return f"{address.scheme}://{address.netloc.decode('ascii')}"
 
 

@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
+from storage.jobs import JobStatus
+
 
 class UtcDateTime(types.TypeDecorator[datetime]):
     """An aware time, to the microsecond; comes back in UTC.
@@ -98,6 +100,7 @@ jobs = Table(
 _line = (jobs.c.priority.desc(), jobs.c.turn, jobs.c.position)
 Index("jobs_in_order", jobs.c.status, *_line)
 Index("jobs_in_order_of_model", jobs.c.status, jobs.c.model, *_line)
+has_ended = jobs.c.status.in_([status.value for status in JobStatus if status.ended])
 #: Spelled out: a partial index serves no query that compares with a parameter.
 is_completed = text("status = 'completed'")
 Index(

@@ -60,7 +60,7 @@ from storage.schema import is_completed, spent_keys, state
 from storage.schema import jobs as table
 from storage.sql_media import delete_media_of_job, insert_media
 from storage.sql_places import last_place, lock_queue, new_place, pending_place, place_before
-from storage.sql_upkeep import delete_jobs, expendable_jobs, expired_keys, is_spent
+from storage.sql_upkeep import delete_jobs, expendable_jobs, expired_keys, request_of_spent_key
 from storage.sql_usage import spend
 from storage.sql_webhooks import insert_webhook
 
@@ -424,7 +424,7 @@ def _add(connection: Connection, addition: _Addition) -> Job | StorageError:
     job, max_pending, quota = addition
     if (earlier := _submitted_before(connection, job)) is not None:
         return earlier if earlier.request_hash == job.request_hash else IdempotencyConflict()
-    if (spent := is_spent(connection, job)) is not None:
+    if (spent := request_of_spent_key(connection, job)) is not None:
         return KeyOfDeletedJob() if spent == (job.request_hash or "") else IdempotencyConflict()
     if (connection.scalar(_PENDING_COUNT) or 0) >= max_pending:
         return QueueFull()

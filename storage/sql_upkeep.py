@@ -7,12 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, select
 
-from storage.jobs import KEY_LIFETIME, Job, JobStatus
-from storage.schema import jobs, media
+from storage.jobs import KEY_LIFETIME, Job
+from storage.schema import has_ended, jobs, media
 from storage.schema import spent_keys as keys
 from storage.sql_webhooks import delete_webhooks
-
-_ENDED = tuple(status.value for status in JobStatus if status.ended)
 
 
 def delete_jobs(connection: Connection, job_ids: Sequence[str]) -> None:
@@ -25,11 +23,10 @@ def delete_jobs(connection: Connection, job_ids: Sequence[str]) -> None:
 def expendable_jobs(*, ended_before: datetime, limit: int) -> Select[str]:
     """The ids of jobs that have ended before then and have no media."""
     with_media = select(media.c.id).where(media.c.job_id == jobs.c.id).exists()
-    ended = and_(jobs.c.status.in_(_ENDED), jobs.c.completed_at < ended_before)
-    return select(jobs.c.id).where(ended, ~with_media).limit(limit)
+    return select(jobs.c.id).where(has_ended, jobs.c.completed_at < ended_before, ~with_media).limit(limit)
 
 
-def is_spent(connection: Connection, job: Job) -> str | None:
+def request_of_spent_key(connection: Connection, job: Job) -> str | None:
     """The request hash with which the job's key was used for a job that is deleted; None if it was not."""
     if job.idempotency_key is None:
         return None

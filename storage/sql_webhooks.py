@@ -9,17 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, bindparam, delete, insert, select, update
 
 from storage.database import Database
-from storage.jobs import Job, JobId, JobStatus
-from storage.schema import jobs
+from storage.jobs import Job, JobId
+from storage.schema import has_ended, jobs
 from storage.schema import webhooks as table
 from storage.webhooks import Webhook
 
-_ENDED = tuple(status.value for status in JobStatus if status.ended)
 _OF_JOB = jobs.c.id == table.c.job_id
 _ALL = select(table, select(jobs.c.webhook_url).where(_OF_JOB).scalar_subquery().label("url"))
 _ONE = _ALL.where(table.c.job_id == bindparam("of_job"))
 #: Not a join: SQLite would begin with all the jobs that have ended.
-_HAS_ENDED = select(jobs.c.id).where(_OF_JOB, jobs.c.status.in_(_ENDED)).exists()
+_HAS_ENDED = select(jobs.c.id).where(_OF_JOB, has_ended).exists()
 _DUE = (
     _ALL.where(table.c.next_at <= bindparam("now"), _HAS_ENDED)
     .order_by(table.c.next_at, table.c.job_id)

@@ -100,7 +100,12 @@ def wording(scene: Scene, rng: Random) -> str:
         text = f"{ground}, {text}" if ground and rng.random() < 0.12 else f"{text} {ground}".strip()
         if rng.random() < 0.25:
             text = f"{rng.choice(OPENINGS)} {text}"
-    if rng.random() < 0.15:
+    return ended(text, rng, 0.15)
+
+
+def ended(text: str, rng: Random, share: float) -> str:
+    """The text, in that share of cases with words behind it that say nothing of the scene."""
+    if rng.random() < share:
         text += f", {rng.choice(ENDINGS) if rng.random() < 0.6 else unknown_word(rng)}"
     return text + "." if rng.random() < 0.08 else text
 

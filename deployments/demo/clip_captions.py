@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from deployments.demo.captions import (
-    ENDINGS,
     GROUND_WORDS,
     SIZE_WORDS,
+    ended,
     noun,
     unknown_word,
     with_article,
@@ -41,6 +41,8 @@ VERBS: dict[Motion, tuple[str, ...]] = {
     "still": ("stands still", "does not move"),
 }
 OPENINGS = ("a video of", "video of", "a clip of", "an animation of", "show me", "there is")
+ENDED = 0.1
+"""Share of wordings with words behind them that say nothing of the clip."""
 PACES = ("slowly", "quickly", "smoothly")
 CLIP_WORDS = [
     *WORDS,
@@ -77,7 +79,7 @@ def clip_wording(clip: Clip, rng: Random) -> str:
         text = f"{subject} {_verb(clip.motion, rng)} {ground}"
     if rng.random() < 0.2:
         text = f"{rng.choice(OPENINGS)} {text}"
-    return _ended(" ".join(text.split()), rng)
+    return ended(" ".join(text.split()), rng, ENDED)
 
 
 def motion_wording(clip: Clip, rng: Random) -> str:
@@ -86,9 +88,8 @@ def motion_wording(clip: Clip, rng: Random) -> str:
     name = rng.choice((f"the {thing.shape}", f"the {thing.color} {thing.shape}", "it", "the object"))
     motion = rng.choice([words for words in MOTION_WORDS[clip.motion] if words])
     verb = _verb(clip.motion, rng)
-    return _ended(
-        rng.choice((motion, motion, f"{name} {verb}", f"{name} {verb}", f"{name} is {motion}", verb)), rng
-    )
+    text = rng.choice((motion, motion, f"{name} {verb}", f"{name} {verb}", f"{name} is {motion}", verb))
+    return ended(text, rng, ENDED)
 
 
 def _motion(motion: Motion, rng: Random) -> str:
@@ -121,9 +122,3 @@ def _ground(color: Color, rng: Random) -> str:
     if color == "white" and rng.random() < 0.6:
         return ""
     return rng.choice(GROUND_WORDS).format(a=with_article(color), color=color)
-
-
-def _ended(text: str, rng: Random) -> str:
-    if rng.random() < 0.1:
-        text += f", {rng.choice(ENDINGS) if rng.random() < 0.6 else unknown_word(rng)}"
-    return text + "." if rng.random() < 0.08 else text

@@ -10,7 +10,7 @@ import typer
 
 from serve_app.cli.errors import CommandError, NothingToDo
 from serve_app.cli.options import DataDir
-from serve_app.cli.render import local_time, one_line
+from serve_app.cli.render import local_time, megabytes, one_line
 from serve_app.cli.surroundings import Surroundings, surroundings
 
 if TYPE_CHECKING:
@@ -86,8 +86,3 @@ def _tell(going: Iterable[Removal], around: Surroundings) -> tuple[int, int]:
         around.out.print(f"{made}  {megabytes(removal.size):>9}  {media.file_path}  {prompt}")
         number, size = number + 1, size + removal.size
     return number, size
-
-
-def megabytes(size: int) -> str:
-    """`0.3 MB`, of 10^6 bytes."""
-    return f"{size / 1e6:.1f} MB"

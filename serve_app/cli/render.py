@@ -62,6 +62,11 @@ def print_table(
     console.print(table, soft_wrap=False)
 
 
+def megabytes(size: int) -> str:
+    """`0.3 MB`, of 10^6 bytes."""
+    return f"{size / 1e6:.1f} MB"
+
+
 def gigabytes(value: float) -> str:
     """`0.5 GB`, `34 GB`."""
     return f"{value:.1f} GB" if value < 10 else f"{value:.0f} GB"
