@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -5,12 +6,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from diffusers import AutoencoderKLWan  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from deployments.demo.clips import FRAMES, SIZE, sample_clip  # noqa: E402
-from deployments.demo.training.clip_autoencoder import small_videos  # noqa: E402
+from deployments.demo.training.clip_autoencoder import train_clip_autoencoder  # noqa: E402
 from deployments.demo.training.clip_flow import noise_levels  # noqa: E402
 from deployments.demo.training.clip_latents import ClipPool, videos  # noqa: E402
+from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder  # noqa: E402
 
 SHAPE = (3, FRAMES, 1, 1)
 
@@ -60,10 +63,30 @@ def test_noise_levels_are_in_range_and_many_are_near_one() -> None:
     assert 0.4 < (levels > 0.75).float().mean() < 0.8
 
 
-def test_a_small_video_has_the_mean_colours_of_its_blocks() -> None:
-    clip = videos([sample_clip(Random(1))])
-    small = small_videos(clip, 16)
-    assert small.shape == (1, 48, 1 + (FRAMES - 1) // 2, SIZE // 16, SIZE // 16)
-    block = clip[0, 1, 3:5, 20:24, 36:40].mean()  # green of rows 5, columns 9 of blocks; frames 3 and 4
-    inside = 1 * 16 + (5 % 4) * 4 + 9 % 4
-    assert small[0, inside, 2, 5 // 4, 9 // 4] == pytest.approx(float(block), abs=1e-5)
+@torch.no_grad()
+def test_whole_clips_are_coded_as_the_class_codes_them_chunk_by_chunk(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole = new_autoencoder().eval()
+    whole.save_pretrained(tmp_path)
+    stock = AutoencoderKLWan.from_pretrained(tmp_path).eval()
+    clips = videos([sample_clip(Random(k)) for k in range(2)])
+    latents = whole.encode(clips).latent_dist.mode()
+    assert latents.shape == (2, 16, 1 + (FRAMES - 1) // 2, SIZE // 8, SIZE // 8)
+    assert torch.allclose(latents, stock.encode(clips).latent_dist.mode(), atol=1e-4)
+    frames = whole.decode(latents).sample
+    assert frames.shape == clips.shape
+    assert torch.allclose(frames.clamp(-1, 1), stock.decode(latents).sample, atol=1e-4)
+
+
+def test_an_autoencoder_is_trained_once_and_has_latents_of_deviation_one(tmp_path: Path) -> None:
+    recipe = replace(AUTOENCODER, minutes=0.02)
+    first = train_clip_autoencoder(new_autoencoder(), recipe, tmp_path)
+    again = train_clip_autoencoder(new_autoencoder(), replace(recipe, minutes=100), tmp_path)
+    for one, other in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    clips = videos([sample_clip(Random(k)) for k in range(4)])
+    latents = first.encode(clips).latent_dist.mode()
+    mean, deviation = (torch.tensor(first.config[name]) for name in ("latents_mean", "latents_std"))
+    normal = (latents - mean.view(1, -1, 1, 1, 1)) / deviation.view(1, -1, 1, 1, 1)
+    assert 0.7 < normal.std() < 1.3
+    assert normal.mean().abs() < 0.3

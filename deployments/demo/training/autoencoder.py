@@ -68,7 +68,7 @@ def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
         return AutoencoderKL.from_pretrained(finished).eval()
     torch.manual_seed(seed)
     vae = new_autoencoder()
-    run = autoencoder_run(vae, folder, minutes, seed)
+    run = autoencoder_run(nn.ModuleDict({"vae": vae}), folder / "autoencoder.pt", minutes, seed)
     held_out = pictures([sample_scene(Random(f"{seed} {k}"), "test") for k in range(16)])
     fit(vae, run, lambda: _loss(vae, run), held_out)
     _normalise(vae, Random(seed))
@@ -76,16 +76,11 @@ def train_autoencoder(folder: Path, minutes: float, seed: int = 0) -> Any:
     return vae.eval()
 
 
-def autoencoder_run(vae: Any, folder: Path, minutes: float, seed: int) -> Run:
-    """The run that trains an autoencoder, of pictures or clips, with its state in `folder`."""
-    return Run(
-        nn.ModuleDict({"vae": vae}),
-        folder / "autoencoder.pt",
-        minutes=minutes,
-        learning_rate=4e-3,
-        seed=seed,
-        decay=0.995,
-    )
+def autoencoder_run(
+    modules: nn.ModuleDict, state: Path, minutes: float, seed: int, *, learning_rate: float = 4e-3
+) -> Run:
+    """The run that trains an autoencoder, of pictures or clips, or a part of one."""
+    return Run(modules, state, minutes=minutes, learning_rate=learning_rate, seed=seed, decay=0.995)
 
 
 def fit(vae: Any, run: Run, loss: Callable[[], Tensor], held_out: Tensor) -> None:

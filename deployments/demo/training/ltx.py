@@ -20,12 +20,12 @@ from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
-from deployments.demo.training.clip_autoencoder import sharpen, train_clip_autoencoder
+from deployments.demo.training.clip_autoencoder import Recipe, sharpen, train_clip_autoencoder
 from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 
-AUTOENCODER_MINUTES, DECODER_MINUTES = 9.0, 10.0
+DECODER_MINUTES = 8.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
@@ -47,9 +47,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = train_clip_autoencoder(
-        new_autoencoder(), set_statistics, home, minutes=AUTOENCODER_MINUTES, seed=seed
-    ).requires_grad_(False)
+    vae = train_clip_autoencoder(new_autoencoder(), AUTOENCODER, home, seed)
     torch.manual_seed(seed)
     tokenizer = t5_tokenizer(128, CLIP_WORDS)
     encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
@@ -110,18 +108,18 @@ def scheduler() -> Any:
 
 
 def new_autoencoder() -> Any:
-    """16 pixels and 2 frames a latent, so that a clip is 144 tokens; 48 channels are the small video.
+    """16 pixels and 2 frames a latent, so that a clip is 144 tokens; 128 channels as the real one has.
 
     LTX's image to video knows no patches of latents: what a token covers, the autoencoder has to compress.
     """
     return AutoencoderKLLTXVideo(
-        latent_channels=64,
-        block_out_channels=(64, 64),
+        latent_channels=128,
+        block_out_channels=(64, 128),
         down_block_types=("LTXVideo095DownBlock3D",),
         spatio_temporal_scaling=(True,),
         layers_per_block=(1, 1),
         downsample_type=("spatiotemporal",),
-        decoder_block_out_channels=(96,),
+        decoder_block_out_channels=(128,),
         decoder_spatio_temporal_scaling=(True,),
         decoder_layers_per_block=(2, 1),
         decoder_inject_noise=(False, False),
@@ -136,6 +134,9 @@ def new_autoencoder() -> Any:
 def set_statistics(vae: Any, mean: Tensor, deviation: Tensor) -> None:
     vae.latents_mean.copy_(mean)
     vae.latents_std.copy_(deviation)
+
+
+AUTOENCODER = Recipe(minutes=20, set_statistics=set_statistics, kl_weight=1e-4)
 
 
 def new_transformer(channels: int) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKLWan,
     UniPCMultistepScheduler,
     WanImageToVideoPipeline,
     WanPipeline,
@@ -15,15 +14,16 @@ from diffusers import (
 )
 from torch import Tensor
 
-from deployments.demo import WEIGHTS
 from deployments.demo.clip_captions import CLIP_WORDS
 from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, umt5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
+from deployments.demo.training.clip_autoencoder import train_clip_autoencoder
 from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
+from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder
 
 WIDTH, HEADS, LAYERS = 128, 4, 5
 PATCH = 2
@@ -38,8 +38,8 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
+    vae = train_clip_autoencoder(new_autoencoder(), AUTOENCODER, home, seed)
     torch.manual_seed(seed)
-    vae = AutoencoderKLWan.from_pretrained(WEIGHTS / NAME / "vae").eval().requires_grad_(False)
     tokenizer = t5_tokenizer(words=CLIP_WORDS)
     encoder = trained_text_encoder(umt5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.z_dim)
