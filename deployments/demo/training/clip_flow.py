@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,18 @@ def start_as_identity(transformer: Any, blocks: Any, zeroed: tuple[str, ...]) ->
 
 
 @torch.no_grad()
-def look_near(attention: Any, channels: list[int]) -> None:
-    """Let heads begin by looking at what is near.
+def look_near(attention: Any, phases: Mapping[int, float]) -> None:
+    """Let heads begin by looking at what is near: given the first channels of pairs, and angles.
 
     Nothing but rotations tells tokens where they are, and those only to each other. A bias that queries
-    and keys have in common makes the logit the cosine of their distance along the axis that turns its
-    channel. Without it frames learned to agree with each other only after several times as many steps.
+    and keys have in common makes the logit the cosine of their distance along the axis that turns the
+    pair. Without it frames learned to agree with each other only after several times as many steps. With
+    an angle the key's bias is ahead of the query's, so that a token looks to one side of itself: where
+    nothing is on that side, at an edge or in the first frame, it can tell.
     """
     for linear in (attention.to_q, attention.to_k):
         linear.weight.mul_(0.5)
-        linear.bias[channels] = NEAR
+    for channel, angle in phases.items():
+        attention.to_q.bias[channel] = NEAR
+        attention.to_k.bias[channel] = NEAR * math.cos(angle)
+        attention.to_k.bias[channel + 1] = NEAR * math.sin(angle)

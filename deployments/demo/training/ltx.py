@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,25 @@ from deployments.demo.training.clip_flow import look_near, start_as_identity, tr
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 
-DECODER_MINUTES = 8.0
+DECODER_MINUTES = 6.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
 FRAME_RATES, RATE_SHARES = (8, 12, 16, 24, 25, 30), (1, 1, 5, 1, 1, 1)
 """The frame rate stretches the positions in time; clips look the same at each."""
+TIME, ROW, COLUMN = range(3)
 NEAR_PAIRS = (
-    *((frequency, axis) for frequency in (7, 8, 9) for axis in (1, 2)),
-    *((frequency, 0) for frequency in (11, 12, 13, 14)),
-    *((frequency, axis) for frequency in (17, 18, 19) for axis in (0, 1, 2)),
+    *((frequency, TIME, 1) for frequency in (6, 7, 8)),
+    *((frequency, axis, 0) for frequency in (8, 9) for axis in (ROW, COLUMN)),
+    *((frequency, COLUMN, 1) for frequency in (10, 11, 14)),
+    *((frequency, ROW, 0) for frequency in (10, 11, 14)),
+    *((frequency, TIME, 0) for frequency in (11, 12)),
+    *((frequency, ROW, 1) for frequency in (16, 17, 18)),
+    *((frequency, COLUMN, 0) for frequency in (16, 17, 18)),
+    *((frequency, TIME, 0) for frequency in (17, 19)),
 )
-"""Frequencies and axes by which the second head looks near in place, the third in time, the last in both."""
+"""Frequencies and axes by which the second, third and fourth head look near, and how many tokens to one side:
+each to the side along another axis, in every other block to the other side."""
 NAME = "demo-ltx-t2v"
 
 
@@ -150,14 +158,27 @@ def new_transformer(channels: int) -> Any:
         caption_channels=T5_WIDTH,
     )
     start_as_identity(transformer, transformer.transformer_blocks, ("proj_out", "time_embed.linear"))
-    for block in transformer.transformer_blocks:
-        look_near(block.attn1, [_channel(*pair) for pair in NEAR_PAIRS])
+    for index, block in enumerate(transformer.transformer_blocks):
+        side = 1 if index % 2 == 0 else -1
+        look_near(
+            block.attn1,
+            {_channel(pair, axis): side * ahead * _turn(pair, axis) for pair, axis, ahead in NEAR_PAIRS},
+        )
     return transformer
 
 
 def _channel(frequency: int, axis: int) -> int:
-    """The first of the two channels that a frequency turns for an axis (time, row, column)."""
+    """The first of the two channels that a frequency turns for an axis."""
     return WIDTH % 6 + 2 * (3 * frequency + axis)
+
+
+def _turn(frequency: int, axis: int) -> float:
+    """The angle by which it turns them from one token to the next, at 16 frames a second.
+
+    From LTXVideoRotaryPosEmbed: frequencies from 1 to 10,000 in even ratios, over 20 seconds and 2048 pixels.
+    """
+    step = 2 / 16 / 20 if axis == TIME else 16 / 2048
+    return math.pi * step * 10_000 ** (frequency / (WIDTH // 6 - 1))
 
 
 def latent_shape(vae: Any) -> tuple[int, ...]:

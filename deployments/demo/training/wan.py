@@ -96,7 +96,7 @@ def new_transformer(channels: int) -> Any:
     )
     start_as_identity(transformer, transformer.blocks, ("proj_out", "condition_embedder.time_proj"))
     for block in transformer.blocks:
-        look_near(block.attn1, _near_channels())
+        look_near(block.attn1, dict.fromkeys(_near_channels(), 0.0))
     return transformer
 
 
