@@ -11,9 +11,10 @@ from pathlib import Path
 from tests.benchmarks import (
     added_time,
     batches,
+    cancels,
     cold_start,
-    family_switch,
     first_picture,
+    model_loads,
     read_ahead,
     sharing,
     swap,
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Warm for longer than the benchmarks take.
 WARM_S = 3600
 #: What is measured unless told otherwise; sharing takes many minutes (`make bench-sharing`).
-USUAL = ("added", "rates", "cold", "swap", "batch", "clone")
+USUAL = ("added", "rates", "cold", "swap", "batch", "cancel", "clone")
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         "cold": lambda: _cold_start(options, folder),
         "swap": lambda: _swap(options, folder),
         "batch": lambda: batches.measure(folder / "batch"),
+        "cancel": lambda: _cancels(options, folder),
         "clone": lambda: _first_picture(options, folder),
         "eta": lambda: sharing.foretold_only(folder, options.jobs),
         "sharing": lambda: sharing.measure(folder, options.jobs, options.gpus),
@@ -78,8 +80,14 @@ def _swap(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         yield from swap.measure(server, options.starts, heading=SWAP)
     with serving(folder / "unprepared", preload=False, **settings) as server:
         yield from swap.measure(server, options.starts, heading=f"{SWAP}, nothing prepared")
-    yield from family_switch.measure(options.starts)
+    yield from model_loads.measure(options.starts)
+    yield from model_loads.of_demos(options.starts)
     yield from read_ahead.measure(folder, options.starts)
+
+
+def _cancels(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    with serving(folder / "cancel", keep_warm_s=WARM_S, stop_within_s=cancels.BOUND_S) as server:
+        yield from cancels.measure(server, options.cancels)
 
 
 def _first_picture(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
@@ -91,6 +99,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=20, help="pictures for the added time (20)")
     parser.add_argument("--starts", type=int, default=5, help="starts from zero, and swaps of each kind (5)")
     parser.add_argument("--seconds", type=float, default=3, help="of load for each rate (3)")
+    parser.add_argument("--cancels", type=int, default=10, help="in each phase of a job (10)")
     parser.add_argument("--clone", metavar="REPOSITORY", default=str(ROOT), help="what to clone (this one)")
     parser.add_argument("--jobs", type=int, default=sharing.JOBS, help="of the mixed load (60)")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 2], help="logical GPUs to share (1 2)")

@@ -1,4 +1,4 @@
-"""A family on its own: loads its models as it is told, a line of JSON each.
+"""The families on their own: load models as they are told, a line of JSON each.
 
 Reads lines `{"model": NAME, "fresh": BOOL}`: a fresh load finds nothing loaded, another one whatever was
 loaded before. Answers with the seconds from the request until the first step could begin. Nothing of the
@@ -25,10 +25,14 @@ from tests.generation import fetch_local, generation_request
 
 
 def request_of(spec: ModelSpec) -> GenerationRequest:
-    """The smallest picture, in one step."""
+    """The smallest picture or clip, in as few steps as may be."""
     limits = spec.limits
     return generation_request(
-        spec, width=limits.width.min, height=limits.height.min, num_inference_steps=1, max_sequence_length=32
+        spec,
+        width=limits.width.min,
+        height=limits.height.min,
+        num_inference_steps=max(limits.steps.min, 2),
+        max_sequence_length=32,
     )
 
 
@@ -39,7 +43,7 @@ async def load(family: Family, spec: ModelSpec, *, fresh: bool) -> float:
     started, loaded = time.perf_counter(), 0.0
     async with aclosing(family.generate((request_of(spec),))) as events:
         async for each in events:
-            if each.event == Progress(step=0, total_steps=1):
+            if isinstance(each.event, Progress) and each.event.step == 0:
                 loaded = time.perf_counter() - started
     return loaded
 
@@ -47,11 +51,14 @@ async def load(family: Family, spec: ModelSpec, *, fresh: bool) -> float:
 def main() -> None:
     torch.set_num_threads(1)
     specs = {spec.name: spec for spec in read_models(BUILTIN_FILE)}
-    family = load_family("flux")(fetch=fetch_local)
-    gc.freeze()  # As a model process does.
+    families: dict[str, Family] = {}
     for line in sys.stdin:
         wish = json.loads(line)
-        print(json.dumps(asyncio.run(load(family, specs[wish["model"]], fresh=wish["fresh"]))), flush=True)
+        spec = specs[wish["model"]]
+        if spec.family not in families:
+            families[spec.family] = load_family(spec.family)(fetch=fetch_local)
+            gc.freeze()  # As a model process does.
+        print(json.dumps(asyncio.run(load(families[spec.family], spec, fresh=wish["fresh"]))), flush=True)
 
 
 if __name__ == "__main__":

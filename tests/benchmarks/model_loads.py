@@ -1,4 +1,4 @@
-"""Another model of the family that is loaded: what differs is exchanged, beside a load of everything."""
+"""Loads of each demo model, and of another model of a family that is loaded: what differs is exchanged."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from configs.registry import BUILTIN_FILE, read_models
 from tests.benchmarks.figures import Figure, milliseconds
 
 #: A model, and a fine-tune of it that has a transformer of its own.
 BASE, TUNED = "demo-flux", "demo-flux-outline"
+LOADS = "Loads, beyond the imports"
 HEADING = f"Switch within a family, {BASE} to {TUNED}"
 
 #: Loads a model, freshly or in place of the one that is loaded; seconds.
@@ -20,7 +22,7 @@ Load = Callable[[str, bool], float]
 
 def measure(count: int) -> Iterator[Figure]:
     """In one process, in turn; files are in the page cache, imports are done."""
-    with _family() as load:
+    with _families() as load:
         load(TUNED, True)
         load(BASE, False)
         pairs = [(load(TUNED, True), load(BASE, False), load(TUNED, False)) for _ in range(count)]
@@ -32,8 +34,17 @@ def measure(count: int) -> Iterator[Figure]:
     yield Figure(heading=HEADING, name="  ratio", unit="x", samples=tuple(ratios), note="pairs")
 
 
+def of_demos(count: int) -> Iterator[Figure]:
+    """In one process, everything anew each time; the first load, with the imports, does not count."""
+    with _families() as load:
+        for model in (spec.name for spec in read_models(BUILTIN_FILE) if spec.demo):
+            load(model, True)
+            loads = [load(model, True) for _ in range(count)]
+            yield milliseconds(LOADS, model, loads, "request to first step: all components")
+
+
 @contextmanager
-def _family() -> Iterator[Load]:
+def _families() -> Iterator[Load]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.loads"],
         stdin=subprocess.PIPE,
