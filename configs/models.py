@@ -155,6 +155,9 @@ class ModelSpec(_Value):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     family: FamilyName
     description: str = ""
+    example_prompts: tuple[str, ...] = Field(
+        default=(), description="What the page offers while nothing is typed; should come out well."
+    )
     source: Source
     transformer: TransformerSource | None = Field(
         default=None, description="Replaces the transformer of `source`: a fine-tune or a GGUF file."

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     preload: bool = Field(
         default=True, description="Fork model processes from one that has imported torch (Linux)."
     )
+    previews: bool = Field(default=True, description="Show small pictures of jobs under way.")
     stop_within_s: float = Field(
         default=20, gt=0, description="How long a cancelled run may take before its process is killed."
     )

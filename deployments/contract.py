@@ -55,6 +55,13 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """A small picture, as WebP, of what one output is going to be. Comes before the Progress of its step."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Saving:
     """The last step is done; the result is being decoded and encoded."""
 
@@ -83,7 +90,7 @@ class Failed:
     hint: str | None = None
 
 
-Event = Loading | Progress | Saving | Artifact | Failed
+Event = Loading | Progress | Preview | Saving | Artifact | Failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

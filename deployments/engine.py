@@ -24,6 +24,7 @@ from deployments.contract import GenerationRequest, JobEvent
 from deployments.errors import BrokenWeights, GenerationError, GenerationFailed, OutOfMemory
 from deployments.loading import Fetch, ModelFiles, load_pipeline
 from deployments.placement import Placement, lift, place
+from deployments.previews import Previews
 from deployments.recipe import Recipe
 from deployments.run import Run, Stopped
 
@@ -39,13 +40,17 @@ class _Prepared(Sample):
 
 @dataclass(kw_only=True, slots=True)
 class _Loaded:
-    """A model in memory. `share` is the part of its `max_batch` that has not been too much for the memory."""
+    """A model in memory. `share` is the part of its `max_batch` that has not been too much for the memory.
+
+    It has no `previews` where they are not wanted, or where the decoder is not kept where it computes.
+    """
 
     spec: ModelSpec
     recipe: Recipe
     pipe: Any
     origins: Mapping[str, Origin]
     placement: Placement
+    previews: Previews | None
     share: float = 1.0
 
     def batch_size(self, sample: _Prepared) -> int:
@@ -76,8 +81,9 @@ class Family:
 
     recipes: ClassVar[Mapping[FamilyName, Recipe]] = {}
 
-    def __init__(self, *, fetch: Fetch) -> None:
+    def __init__(self, *, fetch: Fetch, previews: bool = False) -> None:
         self._fetch = fetch
+        self._previews = previews
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=type(self).__name__)
         self._loaded: _Loaded | None = None
         self._healthy = True
@@ -121,6 +127,8 @@ class Family:
             run.check()
             loaded = self._ensure_loaded(run)
             run.report(run.steps.begun())
+            if loaded.previews is not None:
+                loaded.previews.begin()
             prepared = self._prepare_all(run, loaded)
             for batch in in_batches(prepared, limit=loaded.batch_size, fits=loaded.fits):
                 self._make(run, loaded, batch)
@@ -149,7 +157,14 @@ class Family:
         seconds = time.perf_counter() - started
         others = f"; kept {', '.join(sorted(kept))}" if kept else ""
         logger.info("%s loaded in %.2f s (%s)%s", spec.name, seconds, placement, others)
-        return _Loaded(spec=spec, recipe=recipe, pipe=pipe, origins=sources, placement=placement)
+        return _Loaded(
+            spec=spec,
+            recipe=recipe,
+            pipe=pipe,
+            origins=sources,
+            placement=placement,
+            previews=Previews(pipe, recipe) if self._previews and placement == "full" else None,
+        )
 
     def _free(self, wanted: Mapping[str, Origin] | None = None) -> dict[str, Any]:
         """Free the loaded model, but for its components that a model of such origins has too: these."""
@@ -201,14 +216,16 @@ class Family:
         started = time.perf_counter()
         device = loaded.recipe.generator_device(loaded.pipe)
         generators = [torch.Generator(device).manual_seed(sample.seed) for sample in batch]
+        arguments = loaded.recipe.together([sample.arguments for sample in batch])
+        look = loaded.previews.of_call(arguments).after if loaded.previews else None
         with _cleaned(loaded.pipe):
             (pictures,) = loaded.pipe(
-                **loaded.recipe.together([sample.arguments for sample in batch]),
+                **arguments,
                 generator=generators if len(batch) > 1 else generators[0],
                 output_type="pt",
                 return_dict=False,
-                callback_on_step_end=run.step_callback(batch),
-                callback_on_step_end_tensor_inputs=[],
+                callback_on_step_end=run.step_callback(batch, look),
+                callback_on_step_end_tensor_inputs=["latents"] if look else [],
             )
         run.steps.made(batch)
         seconds, sampler = time.perf_counter() - started, type(loaded.pipe.scheduler).__name__

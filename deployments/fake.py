@@ -9,17 +9,20 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from deployments.artifacts import Making, finish
 from deployments.batches import Sample, StepCount, in_batches
-from deployments.contract import Artifact, Failed, GenerationRequest, JobEvent, Loading
+from deployments.contract import Artifact, Failed, GenerationRequest, JobEvent, Loading, Preview
 from deployments.errors import GenerationError, SourceImageUnreadable
 
 SAMPLER = "Fake"
+
+PREVIEW_SIDE = 96
+"""Pixels of a preview's longer side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,15 +36,20 @@ class FakeFamily:
     """Implements Generator for every family: a picture is a few shapes chosen by model, prompt and seed.
 
     Takes `step_s` seconds a step, and awaits `before_step`, where given, with the number of the call's steps
-    that are done: a test can hold a call there.
+    that are done: a test can hold a call there. Every `preview_every` steps each job has a preview; 0: never.
     """
 
     def __init__(
-        self, *, step_s: float = 0.0, before_step: Callable[[int], Awaitable[object]] | None = None
+        self,
+        *,
+        step_s: float = 0.0,
+        before_step: Callable[[int], Awaitable[object]] | None = None,
+        preview_every: int = 0,
     ) -> None:
         self.calls: list[tuple[GenerationRequest, ...]] = []
         self._step_s = step_s
         self._before_step = before_step
+        self._preview_every = preview_every
         self._faults: deque[_Fault] = deque()
         self._turn = asyncio.Lock()
         self._loaded: str | None = None
@@ -104,6 +112,9 @@ class FakeFamily:
                     for failure in _failures(fault, requests):
                         yield failure
                 done += 1
+                if self._preview_every and step % self._preview_every == 0:
+                    for sample in {sample.job_id: sample for sample in reversed(batch)}.values():
+                        yield JobEvent(job_id=sample.job_id, event=_preview(sample))
                 for event in steps.after(step, batch):
                     yield event
             steps.made(batch)
@@ -150,6 +161,17 @@ def _pictures(request: GenerationRequest, output: int) -> Any:
         return _draw(request, shapes, shift=0)
     assert request.num_frames is not None
     return [_draw(request, shapes, shift=2 * frame) for frame in range(request.num_frames)]
+
+
+def _preview(sample: Sample) -> Preview:
+    """The finished picture, or a clip's first frame, small."""
+    request = sample.request
+    scale = PREVIEW_SIDE / max(request.width, request.height)
+    width, height = (max(1, round(side * scale)) for side in (request.width, request.height))
+    shapes = list(_shapes(request, sample.output))
+    buffer = io.BytesIO()
+    _draw(replace(request, width=width, height=height), shapes, shift=0).save(buffer, "WEBP")
+    return Preview(data=buffer.getvalue())
 
 
 def _shapes(request: GenerationRequest, output: int) -> Iterator[tuple[int, ...]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, call_arguments, encode_prompt, sequence_length
+from deployments.recipe import Recipe, call_arguments, decode_picture, encode_prompt, sequence_length
 
 EMBEDDINGS = ("prompt_embeds", "pooled_prompt_embeds")
 
@@ -29,6 +31,14 @@ class FluxRecipe(Recipe):
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         return call_arguments(request, sequence_length(request, 512))
+
+    def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+        height, width = arguments["height"], arguments["width"]
+        grid: torch.Tensor = pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
+        return grid
+
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        return decode_picture(pipe, grid)
 
 
 class Flux(Family):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import LTXPipeline, LTXVideoTransformer3DModel
 
 from deployments.contract import GenerationRequest
@@ -42,6 +44,28 @@ class LTXRecipe(Recipe):
         decoder = DECODER_NOISE if pipe.vae.config.timestep_conditioning else {}
         call = call_arguments(request, sequence_length(request, 128))
         return {**decoder, **call, "num_frames": request.num_frames, "frame_rate": request.fps}
+
+    def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+        clips: torch.Tensor = pipe._unpack_latents(
+            latents,
+            (arguments["num_frames"] - 1) // pipe.vae_temporal_compression_ratio + 1,
+            arguments["height"] // pipe.vae_spatial_compression_ratio,
+            arguments["width"] // pipe.vae_spatial_compression_ratio,
+            pipe.transformer_spatial_patch_size,
+            pipe.transformer_temporal_patch_size,
+        )
+        return clips[:, :, clips.shape[2] // 2]
+
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        vae = pipe.vae
+        latents = pipe._denormalize_latents(
+            grid.unsqueeze(2), vae.latents_mean, vae.latents_std, vae.config.scaling_factor
+        ).to(vae.dtype)
+        timestep = None
+        if vae.config.timestep_conditioning:
+            timestep = latents.new_full((len(latents),), DECODER_NOISE["decode_timestep"])
+        clip: torch.Tensor = vae.decode(latents, timestep, return_dict=False)[0]
+        return clip[:, :, 0]
 
 
 class LTXT2V(Family):

@@ -47,6 +47,14 @@ class Recipe(ABC):
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         """The other keyword arguments, which are the same for every output of the job."""
 
+    @abstractmethod
+    def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+        """A call's latents, as its steps leave them, as (N, C, h, w): of clips, one latent frame."""
+
+    @abstractmethod
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        """The pictures (N, 3, H, W), -1 to 1, of finished latents (N, C, h, w), scaled as in `grid`."""
+
     def batch_size(self, pipe: Any, request: GenerationRequest) -> int:
         """The most outputs of the request's size that one call may make."""
         return request.model.batch_size(request.width, request.height, request.num_frames)
@@ -102,6 +110,14 @@ def call_arguments(request: GenerationRequest, sequence_length: int) -> dict[str
         "guidance_scale": request.guidance_scale,
         "max_sequence_length": sequence_length,
     }
+
+
+def decode_picture(pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+    """What FLUX and Stable Diffusion 3 do with finished latents (N, C, h, w)."""
+    config = pipe.vae.config
+    latents = grid / config.scaling_factor + config.shift_factor
+    pictures: torch.Tensor = pipe.vae.decode(latents.to(pipe.vae.dtype), return_dict=False)[0]
+    return pictures
 
 
 def sequence_length(request: GenerationRequest, default: int) -> int:

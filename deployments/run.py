@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from configs.models import ModelSpec
 from deployments.batches import Sample, StepCount
-from deployments.contract import Artifact, Failed, GenerationRequest, JobEvent, Loading
+from deployments.contract import Artifact, Failed, GenerationRequest, JobEvent, Loading, Preview
 from deployments.errors import GenerationError
 
 StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+Look = Callable[[int, Any, Sequence[int]], Sequence[bytes]]
+"""Makes previews, or none: given a step from 0 on, the latents after it, and the places in them."""
 
 
 class Stopped(BaseException):
@@ -62,10 +64,23 @@ class Run:
             if self._missing.pop(job_id, 0):
                 self._emit(JobEvent(job_id=job_id, event=failed))
 
-    def step_callback(self, batch: tuple[Sample, ...]) -> StepCallback:
+    def step_callback(self, batch: tuple[Sample, ...], look: Look | None = None) -> StepCallback:
+        """To be called after each step of the batch. `look`, where given, is shown the step's `latents`."""
+
         def callback(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             self.check()
+            if look is not None:
+                self.report(self._previews(look, batch, index, tensors["latents"]))
             self.report(self.steps.after(index + 1, batch))
             return {}
 
         return callback
+
+    def _previews(self, look: Look, batch: Sequence[Sample], index: int, latents: Any) -> Iterator[JobEvent]:
+        """Each job sees the first of its outputs in the batch."""
+        firsts: dict[str, int] = {}
+        for place, sample in enumerate(batch):
+            if self.wants(sample):
+                firsts.setdefault(sample.job_id, place)
+        for job_id, data in zip(firsts, look(index, latents, tuple(firsts.values())), strict=False):
+            yield JobEvent(job_id=job_id, event=Preview(data=data))

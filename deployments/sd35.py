@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, call_arguments, encode_prompt, sequence_length
+from deployments.recipe import Recipe, call_arguments, decode_picture, encode_prompt, sequence_length
 
 EMBEDDINGS = (
     "prompt_embeds",
@@ -40,6 +42,12 @@ class SD35Recipe(Recipe):
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         return call_arguments(request, sequence_length(request, 256))
+
+    def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+        return latents
+
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        return decode_picture(pipe, grid)
 
 
 class SD35(Family):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import WanPipeline, WanTransformer3DModel
 
 from deployments.contract import GenerationRequest
@@ -34,6 +36,19 @@ class WanRecipe(Recipe):
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         return call_arguments(request, sequence_length(request, 512)) | {"num_frames": request.num_frames}
+
+    def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+        return latents[:, :, latents.shape[2] // 2]
+
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        config = pipe.vae.config
+        mean, std = (
+            torch.tensor(values, device=grid.device).view(1, -1, 1, 1, 1)
+            for values in (config.latents_mean, config.latents_std)
+        )
+        latents = (grid.unsqueeze(2) * std + mean).to(pipe.vae.dtype)
+        clip: torch.Tensor = pipe.vae.decode(latents, return_dict=False)[0]
+        return clip[:, :, 0]
 
 
 class WanT2V(Family):

@@ -95,6 +95,11 @@ class Dispatcher:
             run.cancel()
         return run is not None
 
+    def preview(self, job_id: JobId) -> bytes | None:
+        """What a running job is going to make, as WebP. None: nothing shows yet, or it does not run here."""
+        run = self._fleet.runs.get(job_id)
+        return None if run is None else run.preview
+
     async def unload(self, deployment: str) -> bool:
         """Ask an idle deployment to go. False if it is busy."""
         if self._fleet.running()[deployment]:

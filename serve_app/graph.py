@@ -106,7 +106,9 @@ def _family(name: str, family: FamilyName, share: float, settings: Settings) -> 
         health_check_period_s=10,
     )
     zygote = partial(zygote_socket, preload=settings.preload)
-    return deployment.bind(family, download_settings(settings), zygote, settings.stop_within_s)
+    return deployment.bind(
+        family, download_settings(settings), zygote, settings.stop_within_s, settings.previews
+    )
 
 
 def download_settings(settings: Settings) -> DownloadSettings:
@@ -191,6 +193,9 @@ class DispatcherReplica:
 
     async def present(self) -> Present:
         return await self._dispatcher.present()
+
+    async def preview(self, job_id: JobId) -> bytes | None:
+        return self._dispatcher.preview(job_id)
 
     async def changes(self) -> AsyncIterator[dict[str, str]]:
         async for changes in self._news.stream(CHANGES_HEARTBEAT_S):

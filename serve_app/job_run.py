@@ -13,7 +13,16 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from configs.models import ModelSpec
-from deployments.contract import Artifact, Event, Failed, GenerationRequest, Loading, Progress, Saving
+from deployments.contract import (
+    Artifact,
+    Event,
+    Failed,
+    GenerationRequest,
+    Loading,
+    Preview,
+    Progress,
+    Saving,
+)
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.estimates import Estimator, Stage
@@ -89,6 +98,9 @@ class JobRun:
         self.job = job
         self._spec = spec
         self.call = call
+        #: A WebP picture of what is being made, as soon as there is one.
+        self.preview: bytes | None = None
+        self._previews = 0
         self._desk = desk
         self._load = load
         self._loads = False
@@ -218,6 +230,9 @@ class JobRun:
                 self._first_step = self._first_step or time.monotonic()
                 self._done = step / total if total else 0.0
                 self._say(Phase.GENERATING, f"Step {step} of {total}", step, total)
+            case Preview(data=data):
+                self.preview = data
+                self._previews += 1
             case Saving(output=output):
                 steps, outputs = self._steps
                 self._say(Phase.SAVING, "Saving", (output + 1) * steps, outputs * steps)
@@ -258,7 +273,10 @@ class JobRun:
         )
 
     def _say(self, phase: Phase, message: str, step: int | None = None, total: int | None = None) -> None:
-        self._progress.put(JobProgress(phase=phase, message=message, step=step, total_steps=total))
+        preview = self._previews or None
+        self._progress.put(
+            JobProgress(phase=phase, message=message, step=step, total_steps=total, preview=preview)
+        )
 
     async def _write_progress(self, progress: JobProgress) -> None:
         desk = self._desk

@@ -74,6 +74,9 @@ class LocalDispatcherClient:
     async def unload(self, deployment: str) -> bool:
         return await self._dispatcher.unload(deployment)
 
+    async def preview(self, job_id: JobId) -> bytes | None:
+        return self._dispatcher.preview(job_id)
+
     async def overview(self) -> Overview | None:
         return await self._dispatcher.overview()
 

@@ -145,11 +145,15 @@ class RayDispatcherClient:
         present: Present | None = await self._ask(self._handle.present)
         return present
 
-    async def _ask(self, method: Any) -> Any:
+    async def preview(self, job_id: JobId) -> bytes | None:
+        preview: bytes | None = await self._ask(self._handle.preview, job_id)
+        return preview
+
+    async def _ask(self, method: Any, *arguments: Any) -> Any:
         """What it answers; None if it does not."""
         try:
             async with asyncio.timeout(DISPATCHER_TIMEOUT_S):
-                return await method.remote()
+                return await method.remote(*arguments)
         except (TimeoutError, *UNREACHABLE) as error:
             log.warning("the dispatcher does not answer: %r", error)
             return None

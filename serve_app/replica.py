@@ -61,11 +61,12 @@ class FamilyReplica:
         downloads: DownloadSettings,
         zygote: Callable[[], Path | None],
         stop_within_s: float,
+        previews: bool,
     ) -> None:
         """`zygote` finds the socket of this node's, None if model processes are not to be forked."""
         join_serve_log()
         self._model = ModelProcess(
-            partial(make_family, family, downloads),
+            partial(make_family, family, downloads, previews=previews),
             title=f"cyberimage: {FAMILIES[family].deployment}",
             launch=Launcher(zygote=zygote()),
             stop_within_s=stop_within_s,

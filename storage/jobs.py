@@ -50,12 +50,16 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobProgress:
-    """What a processing job last reported. Steps count over all outputs; they are None before the first."""
+    """What a processing job last reported. Steps count over all outputs; they are None before the first.
+
+    `preview` is the number of the latest preview, which the dispatcher keeps; None before the first.
+    """
 
     phase: Phase
     step: int | None = None
     total_steps: int | None = None
     message: str = ""
+    preview: int | None = None
 
 
 class Warmth(StrEnum):
@@ -202,6 +206,10 @@ class JobStore(Protocol):
             IdempotencyConflict: the key was used with another request hash; KeyOfDeletedJob: with the same,
                 but that job has been deleted since.
         """
+        ...
+
+    def adopt(self, job: Job, media: Media) -> bool:
+        """Insert a job that has ended, with its output, as they are. False if there is one of that id."""
         ...
 
     def get(self, job_id: JobId) -> Job | None: ...

@@ -34,9 +34,14 @@ class Media:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MediaQuery:
-    """What the gallery shows. Words are ANDed; each must occur in the prompt, the model or the seed."""
+    """What the gallery shows. Words are ANDed; each must occur in the prompt, the model or the seed.
+
+    Made at `since` or later, and earlier than `until`.
+    """
 
     words: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
     model: str | None = None
     media_type: MediaType | None = None
     favorite: bool | None = None
@@ -71,12 +76,20 @@ class MediaIndex(Protocol):
         """Newest first by (created_at, id), uploads left out. Raises InvalidCursor."""
         ...
 
+    def ids(self, query: MediaQuery) -> tuple[MediaId, ...]:
+        """Of all that a query finds, newest first."""
+        ...
+
     def set_favorite(self, media_id: MediaId, favorite: bool, *, client: str | None = None) -> bool:
         """False if there is no such media (of that client)."""
         ...
 
     def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
         """Remove the row and return it, so that the file can go too. None as for `get`."""
+        ...
+
+    def delete_all(self, media_ids: Sequence[MediaId], *, client: str | None = None) -> tuple[Media, ...]:
+        """Remove the rows that there are (of that client), and return them."""
         ...
 
     def expendable(self, *, after: Media | None, limit: int) -> tuple[Media, ...]:

@@ -43,9 +43,7 @@ class MemoryMediaIndex:
         return tuple(sorted(outputs, key=lambda media: (output_number(media), media.id)))
 
     def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
-        with self._lock:
-            found = [media for media in self._media.values() if self._matches(media, query)]
-        found.sort(key=_mark, reverse=True)
+        found = self._found(query)
         below = None if cursor is None else decode_cursor(cursor)
         rest = [media for media in found if below is None or _mark(media) < below][offset:]
         return MediaPage(
@@ -53,6 +51,15 @@ class MemoryMediaIndex:
             total=len(found),
             next_cursor=encode_cursor(_mark(rest[limit - 1])) if len(rest) > limit else None,
         )
+
+    def ids(self, query: MediaQuery) -> tuple[MediaId, ...]:
+        return tuple(media.id for media in self._found(query))
+
+    def _found(self, query: MediaQuery) -> list[Media]:
+        """Newest first."""
+        with self._lock:
+            found = [media for media in self._media.values() if self._matches(media, query)]
+        return sorted(found, key=_mark, reverse=True)
 
     @property
     def born(self) -> datetime:
@@ -75,6 +82,11 @@ class MemoryMediaIndex:
                 return None
             self._clients.pop(media_id, None)
             return self._media.pop(media_id, None)
+
+    def delete_all(self, media_ids: Sequence[MediaId], *, client: str | None = None) -> tuple[Media, ...]:
+        with self._lock:
+            deleted = (self.delete(media_id, client=client) for media_id in media_ids)
+            return tuple(media for media in deleted if media is not None)
 
     def expendable(self, *, after: Media | None, limit: int) -> tuple[Media, ...]:
         with self._lock:
@@ -99,6 +111,8 @@ class MemoryMediaIndex:
             and query.media_type in (None, media.media_type)
             and query.favorite in (None, media.favorite)
             and query.client in (None, self._clients[media.id])
+            and (query.since is None or media.created_at >= query.since)
+            and (query.until is None or media.created_at < query.until)
             and all(word.casefold() in search_text(media) for word in query.words)
         )
 

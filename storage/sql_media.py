@@ -70,6 +70,12 @@ class SqlMediaIndex:
             next_cursor=encode_cursor(Mark(found[-1].created_at, found[-1].id)) if more else None,
         )
 
+    def ids(self, query: MediaQuery) -> tuple[MediaId, ...]:
+        matching = [table.c.job_id.is_not(None), *_conditions(query)]
+        newest = newest_first(table, *matching, cursor=None).with_only_columns(table.c.id)
+        with self._database.read() as connection:
+            return tuple(map(MediaId, connection.scalars(newest)))
+
     @property
     def born(self) -> datetime:
         with self._database.read() as connection:
@@ -108,6 +114,11 @@ class SqlMediaIndex:
             row = connection.execute(change).one_or_none()
         return None if row is None else _media(row)
 
+    def delete_all(self, media_ids: Sequence[MediaId], *, client: str | None = None) -> tuple[Media, ...]:
+        change = delete(table).where(table.c.id.in_(media_ids), _belongs_to(client)).returning(table)
+        with self._database.write() as connection:
+            return tuple(_media(row) for row in connection.execute(change))
+
 
 def insert_media(connection: Connection, media: tuple[Media, ...], *, client: str | None) -> None:
     """Insert rows as part of the caller's transaction."""
@@ -134,7 +145,11 @@ def _sources_of_unfinished(connection: Connection) -> frozenset[str]:
 
 
 def _is(media_id: MediaId, client: str | None) -> ColumnElement[bool]:
-    return and_(table.c.id == media_id, true() if client is None else table.c.client == client)
+    return and_(table.c.id == media_id, _belongs_to(client))
+
+
+def _belongs_to(client: str | None) -> ColumnElement[bool]:
+    return true() if client is None else table.c.client == client
 
 
 def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
@@ -145,6 +160,10 @@ def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
         "client": query.client,
     }
     conditions = [table.c[name] == value for name, value in equal.items() if value is not None]
+    if query.since is not None:
+        conditions.append(table.c.created_at >= query.since)
+    if query.until is not None:
+        conditions.append(table.c.created_at < query.until)
     words = dict.fromkeys(word.casefold() for word in query.words)
     return conditions + [table.c.search_text.contains(word, autoescape=True) for word in words]
 

@@ -32,9 +32,9 @@ LATE_IMPORTS = (
 )
 
 
-def make_family(name: FamilyName, downloads: DownloadSettings) -> Generator:
+def make_family(name: FamilyName, downloads: DownloadSettings, *, previews: bool) -> Generator:
     """The class that serves `name`, with nothing loaded. Imports torch and diffusers."""
-    return load_family(name)(fetch=partial(fetch, settings=downloads))
+    return load_family(name)(fetch=partial(fetch, settings=downloads), previews=previews)
 
 
 def import_all() -> None:

@@ -28,6 +28,7 @@
  * @property {ModelType} type
  * @property {string} family
  * @property {string} description
+ * @property {string[]} example_prompts
  * @property {StepConfig} step_config
  * @property {boolean} supports_negative_prompt
  * @property {string} default_negative_prompt
@@ -56,7 +57,7 @@
  * @property {number | null} step
  * @property {number | null} total_steps
  * @property {number} percent
- * @property {string | null} preview_url
+ * @property {number | null} preview counts up with each new preview
  *
  * @typedef {object} JobError
  * @property {string} code
@@ -143,7 +144,9 @@
  * @property {string} search
  * @property {string} model
  * @property {string} type
- * @property {boolean} favorite
+ * @property {boolean | null} favorite null for both
+ * @property {string} from the first day, as YYYY-MM-DD; "" for no limit
+ * @property {string} to the last day
  *
  * @typedef {object} GalleryPage
  * @property {Medium[]} media

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
@@ -72,6 +72,22 @@ async def _view(services: Services, request: Request, job: Job) -> dict[str, Any
         webhook = await services.blocking(services.webhooks.get, job.id)
     root = request.scope.get("root_path", "")
     return job_view(job, media=media, position=position, outlook=outlook, root=root, webhook=webhook)
+
+
+@router.get(
+    "/api/jobs/{job_id}/preview",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}, "description": "A small picture"}},
+)
+async def preview(job_id: Name, services: Injected, caller: CalledBy) -> Response:
+    """What a running job is going to make, as far as that shows. 404 where nothing does."""
+    job = await _find(services, caller, job_id)
+    data = None
+    if job.status is JobStatus.PROCESSING:
+        data = await services.dispatcher.preview(job.id)
+    if data is None:
+        raise NotFound(f"There is no preview of job {job_id} now")
+    return Response(data, media_type="image/webp", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/api/jobs", responses={200: {"model": replies.Jobs}})

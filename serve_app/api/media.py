@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, File, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from zipstream import ZipStream
 
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import InvalidRequest, NotFound
-from serve_app.api.schemas import DownloadBody, Name, Text
+from serve_app.api.schemas import MediaIds, Moment, Name, Text
 from serve_app.api.services import Injected, Services
 from serve_app.api.views import gallery_view, media_url
 from storage.media import Media, MediaId, MediaQuery
@@ -112,28 +112,40 @@ def _store_upload(services: Services, data: bytes, client: str | None) -> Media:
     return media
 
 
-@router.get("/api/gallery", responses={200: {"model": replies.Gallery}})
-async def gallery(
-    request: Request,
-    services: Injected,
+async def _matching(
     caller: CalledBy,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    limit: Annotated[int, Query(ge=1)] = 20,
     search: Annotated[Text, Query(max_length=500)] = "",
     model: Text | None = None,
     type: Kind | None = None,
     favorite: bool | None = None,
-    cursor: Text | None = None,
-) -> dict[str, Any]:
-    """Pictures and clips, newest first. More than 50 at once are not given; `cursor` beats `page`."""
-    limit = min(limit, 50)
-    query = MediaQuery(
+    since: Annotated[Moment | None, Query(description="Made then or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Made earlier.")] = None,
+) -> MediaQuery:
+    return MediaQuery(
         words=tuple(search.split()),
         model=model or None,
         media_type=type,
         favorite=favorite,
+        since=since,
+        until=until,
         client=caller.scope,
     )
+
+
+Matching = Annotated[MediaQuery, Depends(_matching)]
+
+
+@router.get("/api/gallery", responses={200: {"model": replies.Gallery}})
+async def gallery(
+    request: Request,
+    services: Injected,
+    query: Matching,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    limit: Annotated[int, Query(ge=1)] = 20,
+    cursor: Text | None = None,
+) -> dict[str, Any]:
+    """Pictures and clips, newest first. More than 50 at once are not given; `cursor` beats `page`."""
+    limit = min(limit, 50)
     offset = 0 if cursor else (page - 1) * limit
     found = await services.blocking(
         services.media.page, query, limit=limit, cursor=cursor or None, offset=offset
@@ -147,6 +159,12 @@ async def gallery(
         "total": found.total,
         "next_cursor": found.next_cursor,
     }
+
+
+@router.get("/api/gallery/ids", responses={200: {"model": replies.GalleryIds}})
+async def gallery_ids(services: Injected, query: Matching) -> dict[str, Any]:
+    """The ids of all that the gallery would show, newest first."""
+    return {"ids": await services.blocking(services.media.ids, query)}
 
 
 @router.post("/api/favorite/{media_id}", responses={200: {"model": replies.Favorite}})
@@ -168,8 +186,22 @@ async def _set_favorite(services: Services, caller: Caller, media_id: str, favor
     return {"status": "success", "id": media_id, "favorite": favorite}
 
 
+@router.post("/api/batch_delete", responses={200: {"model": replies.Deleted}})
+async def batch_delete(body: MediaIds, services: Injected, caller: CalledBy) -> dict[str, Any]:
+    """Delete pictures and clips. Those that are not there (any more) are passed over."""
+    ids = [MediaId(media_id) for media_id in dict.fromkeys(body.ids)]
+    media = await services.blocking(services.media.delete_all, ids, client=caller.scope)
+    await services.blocking(_delete_files, services, media)
+    return {"status": "success", "deleted": len(media), "message": f"Deleted {len(media)} file(s)"}
+
+
+def _delete_files(services: Services, media: Iterable[Media]) -> None:
+    for each in media:
+        services.files.delete(each.file_path)
+
+
 @router.post("/api/batch_download", response_class=StreamingResponse, responses=ZIP)
-async def batch_download(body: DownloadBody, services: Injected, caller: CalledBy) -> Response:
+async def batch_download(body: MediaIds, services: Injected, caller: CalledBy) -> Response:
     """A zip of pictures and clips, streamed."""
     media = [await _find(services, caller, media_id) for media_id in dict.fromkeys(body.ids)]
     paths = await services.blocking(lambda: [services.files.whole(item.file_path) for item in media])

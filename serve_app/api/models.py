@@ -56,6 +56,7 @@ def model_view(spec: ModelSpec, downloads: DownloadSettings, loaded: bool) -> di
         "name": spec.name,
         "repo": spec.repo if not spec.demo else spec.name,
         "description": spec.description,
+        "example_prompts": list(spec.example_prompts),
         "source": "gguf_url" if isinstance(spec.transformer, GgufSource) else spec.source.kind,
         "requires_auth": spec.requires_auth,
         "download_enabled": spec.download_enabled,

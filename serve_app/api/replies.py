@@ -80,7 +80,8 @@ class Progress(_Reply):
     step: int | None
     total_steps: int | None
     percent: float = Field(ge=0, le=100)
-    preview_url: str | None
+    preview_url: str | None = Field(description="Changes with every preview.")
+    preview: int | None = Field(description="The number of the latest preview.")
 
 
 class MediaReply(_Reply):
@@ -177,6 +178,14 @@ class Gallery(_Reply):
     next_cursor: str | None
 
 
+class GalleryIds(_Reply):
+    ids: list[str]
+
+
+class Deleted(Done):
+    deleted: int = Field(ge=0)
+
+
 class Uploaded(_Reply):
     id: str
     width: int
@@ -238,6 +247,7 @@ class Model(_Reply):
     name: str
     repo: str
     description: str
+    example_prompts: list[str]
     source: str
     requires_auth: bool
     download_enabled: bool

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from serve_app.api.errors import LONGEST_NAME, did_you_mean
@@ -31,12 +32,31 @@ def _text(value: Any) -> Any:
     return value
 
 
+def _moment(value: Any) -> Any:
+    """Times in words only: Pydantic would take a number for seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a time such as 2026-01-31T23:59:00Z") from None
+
+
+def _in_utc(value: datetime) -> datetime:
+    """A time without a zone is meant in UTC."""
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after the year 9999, in UTC") from None
+
+
 NUMBER = BeforeValidator(_number)
 Integer = Annotated[int, NUMBER]
 Number = Annotated[float, NUMBER]
 Text = Annotated[str, BeforeValidator(_text)]
 #: Of a model, a job, a picture.
 Name = Annotated[str, Field(max_length=200), BeforeValidator(_text)]
+Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 # Limits stand before the validator, or the description of the API would lack them.
 Seed = Annotated[int, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one."), NUMBER]
 
@@ -126,7 +146,7 @@ class MoveBody(BaseModel):
     before: Name | None = Field(description="The waiting job to run after this one; null for last.")
 
 
-class DownloadBody(BaseModel):
-    """POST /api/batch_download."""
+class MediaIds(BaseModel):
+    """POST /api/batch_download and /api/batch_delete."""
 
     ids: Annotated[list[Name], Field(min_length=1, max_length=1000)]

@@ -43,6 +43,10 @@ class DispatcherClient(Protocol):
 
     async def unload(self, deployment: str) -> bool: ...
 
+    async def preview(self, job_id: JobId) -> bytes | None:
+        """A running job's latest, as WebP. None: there is none, or the dispatcher does not answer."""
+        ...
+
     async def overview(self) -> Overview | None:
         """None while the dispatcher does not answer."""
         ...

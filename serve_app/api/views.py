@@ -53,7 +53,7 @@ def job_view(
         "warmth": job.warmth,
         "batch_size": job.batch_size,
         "webhook": webhook and webhook_view(webhook),
-        "progress": _progress(job),
+        "progress": _progress(job, root),
         "image_ids": [item.id for item in media],
         "images": [media_view(item, root) for item in media],
     }
@@ -148,9 +148,10 @@ def _error(job: Job) -> dict[str, Any] | None:
     return {"code": error.code, "message": error.message, "hint": error.hint} if error else None
 
 
-def _progress(job: Job) -> dict[str, Any]:
+def _progress(job: Job, root: str) -> dict[str, Any]:
     progress = job.progress if job.status is JobStatus.PROCESSING else None
     phase = progress.phase if progress else None
+    preview = progress.preview if progress else None
     return {
         "preparing": job.status is JobStatus.PROCESSING and phase in (None, Phase.PREPARING),
         "loading_model": phase is Phase.LOADING,
@@ -161,7 +162,8 @@ def _progress(job: Job) -> dict[str, Any]:
         "step": progress.step if progress else None,
         "total_steps": progress.total_steps if progress else None,
         "percent": round(100 * fraction_done(job), 1),
-        "preview_url": None,
+        "preview_url": preview and f"{root}/api/jobs/{job.id}/preview?number={preview}",
+        "preview": preview,
     }
 
 

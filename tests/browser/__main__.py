@@ -1,10 +1,12 @@
 """Pictures of every page and state, in both themes and at three widths, under out/screenshots.
 
-python -m tests.browser
+python -m tests.browser             # all of them
+python -m tests.browser queue away  # these states anew
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,15 +25,26 @@ PICTURES_SHOW = """() => [...document.images].every(
 
 
 def main() -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("states", nargs="*", metavar="STATE", help=", ".join(STATES))
+    names = parser.parse_args().states
+    if unknown := set(names) - STATES.keys():
+        parser.error(f"no such state: {', '.join(unknown)}")
+    if not names:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    take(names or list(STATES))
+
+
+def take(names: list[str]) -> None:
+    """Pictures of these states, in place of those that there are."""
     with (
         tempfile.TemporaryDirectory() as folder,
         quick_server(Path(folder), media=60, step_s=0.1) as url,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        for name, reach in STATES.items():
+        for name in names:
             for theme in THEMES:
                 for size, (width, height) in SIZES.items():
                     phone = {"has_touch": True, "is_mobile": True} if size == "phone" else {}
@@ -43,7 +56,7 @@ def main() -> None:
                     )
                     page = context.new_page()
                     page.goto(url)
-                    reach(page, url)
+                    STATES[name](page, url)
                     page.wait_for_function(PICTURES_SHOW)
                     page.wait_for_timeout(400)
                     page.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png")

@@ -141,7 +141,9 @@ async def serve(folder: Path, *, port: int, media: int, step_s: float) -> None:
     database = folder / "page.sqlite3"
     with (
         open_stores(f"sqlite:///{database}") as stores,
-        open_workshop(stores, folder, registry=load_registry(settings), gate=Pace(step_s)) as workshop,
+        open_workshop(
+            stores, folder, registry=load_registry(settings), gate=Pace(step_s), preview_every=5
+        ) as workshop,
     ):
         if media:
             fill(workshop, database, media)

@@ -17,7 +17,7 @@ def generate(page: Page, url: str) -> None:
 
 
 def generate_working(page: Page, url: str) -> None:
-    """A failed, a cancelled, a finished, a running and two waiting jobs."""
+    """A failed, a cancelled, a finished, a running one with a preview, and two waiting jobs."""
     end_all(url)
     _submit(url, "demo-sd35", "two quiet foxes in the snow", num_inference_steps=6)
     _submit(
@@ -34,6 +34,7 @@ def generate_working(page: Page, url: str) -> None:
     ]
     httpx.post(f"{url}/api/jobs/{endless.pop()}/cancel")
     page.locator(".card[data-status=processing] [role=progressbar][aria-valuenow]").wait_for()
+    page.locator(".card[data-status=processing] .preview").wait_for()
     expect(page.locator(".card[data-status=pending]")).to_have_count(2)
 
 
@@ -93,6 +94,13 @@ def filtered(page: Page, url: str) -> None:
     page.locator(".tile-open img").first.wait_for()
 
 
+def dates(page: Page, url: str) -> None:
+    page.goto(f"{url}/gallery?from=2001-02-03")
+    page.locator(".tile-open img").first.wait_for()
+    page.get_by_role("button", name="Date", exact=True).click()
+    page.get_by_label("To", exact=True).wait_for()
+
+
 def viewer(page: Page, url: str) -> None:
     gallery(page, url)
     page.locator(".tile-open").nth(2).click()
@@ -139,6 +147,7 @@ STATES: dict[str, State] = {
     "gallery-empty": gallery_empty,
     "selection": selection,
     "filtered": filtered,
+    "dates": dates,
     "viewer": viewer,
     "compare": compare,
     "animate": animate,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, quick_server
 
 INFOTEXT = "a fox in the snow\nNegative prompt: blurry\nSteps: 7, Sampler: Euler, CFG scale: 2.5, Seed: 4711"
 NODES = {
@@ -160,3 +161,45 @@ def test_the_page_can_sound(open_page: OpenPage, quick: str) -> None:
     page.get_by_role("button", name="Settings", exact=True).click()
     page.get_by_label("Sound when a job ends").check()
     page.wait_for_function("() => window.notes.length === 2")
+
+
+def test_the_gallery_of_some_days(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    tiles(page, quick, "?to=2999-01-01")
+    page.get_by_role("button", name="Date", exact=True).click()
+    page.get_by_role("button", name="Last 30 days").click()
+    page.keyboard.press("Escape")
+    active = page.get_by_role("list", name="Active filters").get_by_role("button")
+    expect(active).to_have_count(1)
+    expect(page.locator(".tile-open").first).to_be_visible()
+    page.reload()
+    expect(active).to_contain_text("From ")
+    page.get_by_role("button", name="Date", exact=True).click()
+    page.get_by_label("To", exact=True).fill("2001-02-03")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    page.keyboard.press("Escape")
+    active.filter(has_text="To Feb 3, 2001").click()
+    expect(page.locator(".tile-open").first).to_be_visible()
+
+
+def test_a_large_gallery_is_deleted_as_a_whole(open_page: OpenPage, tmp_path: Path) -> None:
+    count = 2300
+    with quick_server(tmp_path, media=count) as url:
+        page = open_page(url)
+        tiles(page, url)
+        shown = page.locator(".page-head [role=status]")
+        page.keyboard.press("s")
+        page.get_by_role("button", name="All", exact=True).last.click()
+        expect(page.get_by_text(f"{count} selected")).to_be_visible()
+        expect(page.get_by_role("button", name="Zip")).to_be_disabled()
+        page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+        expect(shown).to_have_text("0 files")
+        page.get_by_role("button", name="Undo").click()
+        expect(shown).to_have_text("2,300 files")
+        page.keyboard.press("s")
+        page.get_by_role("button", name="All", exact=True).last.click()
+        expect(page.get_by_text(f"{count} selected")).to_be_visible()
+        page.keyboard.press("Delete")
+        expect(page.get_by_text("The gallery is empty")).to_be_visible()
+        page.wait_for_event("requestfinished", lambda request: "batch_delete" in request.url)
+        page.wait_for_function("async () => (await (await fetch('/api/gallery')).json()).total === 0")

@@ -173,3 +173,20 @@ def test_the_form_tells_what_a_job_will_take(open_page: OpenPage, quick: str) ->
     expect(card(page, "how long will it take")).to_have_attribute("data-status", "completed")
     expect(page.locator(".estimate")).to_contain_text("Takes")
     expect(page.get_by_role("status").filter(has_text="Done: demo-flux")).to_have_count(1)
+
+
+def test_a_running_job_shows_what_it_is_going_to_make(open_page: OpenPage, quick: str) -> None:
+    submit(quick, "a quiet lake", num_inference_steps=50, num_images=8)
+    page = open_page(quick)
+    face = card(page, "a quiet lake").locator(".card-face")
+    preview = face.get_by_alt_text("Preview: a quiet lake")
+    expect(preview).to_have_js_property("naturalWidth", 96)
+    first = preview.get_attribute("src")
+    assert first is not None
+    expect(preview).not_to_have_attribute("src", first)
+    assert preview.bounding_box() == face.bounding_box()
+    page.get_by_role("link", name="Queue").click()
+    running = page.get_by_role("list", name="Running").get_by_role("listitem")
+    expect(running.get_by_alt_text("Preview: a quiet lake")).to_have_js_property("complete", True)
+    end_all(quick)
+    expect(page.locator("img.preview")).to_have_count(0)

@@ -73,7 +73,7 @@ class Pipe:
         latents = torch.zeros(4)
         for step in range(call["num_inference_steps"]):
             type(self).at_step(step)
-            call["callback_on_step_end"](self, step, latents, {})
+            call["callback_on_step_end"](self, step, None, {"latents": latents})
         greys = [torch.full((1, 3, 16, 16), seed / 255) for seed in seeds_of(call)]
         return (torch.cat(greys),)
 
@@ -94,6 +94,12 @@ class PaintGrey(Recipe):
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         return {"num_inference_steps": request.num_inference_steps}
+
+    def grid(self, pipe: Any, latents: torch.Tensor, arguments: Any) -> torch.Tensor:
+        return latents
+
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        return grid
 
 
 class Grey(Family):

@@ -178,7 +178,7 @@ def _turn(frequency: int, axis: int) -> float:
     From LTXVideoRotaryPosEmbed: frequencies from 1 to 10,000 in even ratios, over 20 seconds and 2048 pixels.
     """
     step = 2 / 16 / 20 if axis == TIME else 16 / 2048
-    return math.pi * step * 10_000 ** (frequency / (WIDTH // 6 - 1))
+    return math.pi * step * math.pow(10_000, frequency / (WIDTH // 6 - 1))
 
 
 def latent_shape(vae: Any) -> tuple[int, ...]:

@@ -186,6 +186,13 @@ export const mediumUrl = (medium) => address(`api/${medium.media_type}/${encodeU
 /** @param {string} id */
 export const thumbnailUrl = (id) => address(`api/image/${encodeURIComponent(id)}/thumbnail`);
 
+/**
+ * @param {string} jobId
+ * @param {number} number of the preview: the server has only the latest, browsers fetch a new address anew
+ */
+export const previewUrl = (jobId, number) =>
+  address(`api/jobs/${encodeURIComponent(jobId)}/preview?number=${number}`);
+
 /** @param {string} id */
 export const pictureUrl = (id) => address(`api/image/${encodeURIComponent(id)}`);
 
@@ -195,14 +202,37 @@ export const pictureUrl = (id) => address(`api/image/${encodeURIComponent(id)}`)
  * @param {AbortSignal} [signal]
  * @returns {Promise<GalleryPage>}
  */
-export async function gallery({ search, model, type, favorite }, { page, limit }, signal) {
-  const query = new URLSearchParams({ page: String(page), limit: String(limit) });
+export async function gallery(query, { page, limit }, signal) {
+  const found = await get(`api/gallery?page=${page}&limit=${limit}&${matching(query)}`, signal);
+  return { media: found.images.map(fromGallery), total: found.total };
+}
+
+/**
+ * @param {GalleryQuery} query
+ * @returns {Promise<string[]>} of all that match, newest first
+ */
+export const galleryIds = async (query) => (await get(`api/gallery/ids?${matching(query)}`)).ids;
+
+/** @param {GalleryQuery} query */
+function matching({ search, model, type, favorite, from, to }) {
+  const query = new URLSearchParams();
   if (search) query.set("search", search);
   if (model) query.set("model", model);
   if (type) query.set("type", type);
-  if (favorite) query.set("favorite", "true");
-  const found = await get(`api/gallery?${query}`, signal);
-  return { media: found.images.map(fromGallery), total: found.total };
+  if (favorite !== null) query.set("favorite", String(favorite));
+  if (from) query.set("since", startOf(from));
+  if (to) query.set("until", startOf(to, 1));
+  return query;
+}
+
+/**
+ * @param {string} date a day here, as YYYY-MM-DD
+ * @param {number} [later] so many days
+ */
+function startOf(date, later = 0) {
+  const start = new Date(`${date}T00:00`);
+  start.setDate(start.getDate() + later);
+  return start.toISOString();
 }
 
 /**
@@ -228,8 +258,14 @@ export const setFavorite = (id, favorite) => {
   return favorite ? post(path) : remove(path);
 };
 
-/** @param {string} id */
-export const deleteMedium = (id) => remove(`api/image/${encodeURIComponent(id)}`);
+/** @param {readonly string[]} ids 1000 at most */
+export const deleteMedia = (ids) =>
+  send("api/batch_delete", {
+    method: "POST",
+    headers: JSON_BODY,
+    body: JSON.stringify({ ids }),
+    keepalive: true,
+  });
 
 /**
  * @param {string[]} ids

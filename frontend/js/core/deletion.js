@@ -1,17 +1,19 @@
-/** Deleting with a way back: for a few seconds the medium is only hidden, then the server is told. */
+/** Deleting with a way back: for a few seconds the media are only hidden, then the server is told. */
 import * as api from "./api.js";
-import { hideMedium } from "./jobs.js";
+import { hideMedia } from "./jobs.js";
 import { t } from "./i18n.js";
 import { toast, toastError } from "./toasts.js";
 
 const REGRET_MS = 6000;
+/** The most that the server deletes at once. */
+const AT_ONCE = 1000;
 
-/** @type {Map<string, ReturnType<typeof setTimeout>>} */
+/** Deletions that can be taken back. @type {Map<readonly string[], ReturnType<typeof setTimeout>>} */
 const waiting = new Map();
-/** @type {Set<(id: string) => void>} */
+/** @type {Set<(ids: ReadonlySet<string>) => void>} */
 const onDeleted = new Set();
 
-/** @param {(id: string) => void} listener */
+/** @param {(ids: ReadonlySet<string>) => void} listener */
 export function whenDeleted(listener) {
   onDeleted.add(listener);
   return () => void onDeleted.delete(listener);
@@ -19,13 +21,11 @@ export function whenDeleted(listener) {
 
 /** @param {readonly string[]} ids */
 export function deleteMedia(ids) {
-  for (const id of ids) {
-    hideMedium(id, true);
-    waiting.set(
-      id,
-      setTimeout(() => void carryOut(id), REGRET_MS),
-    );
-  }
+  hideMedia(ids, true);
+  waiting.set(
+    ids,
+    setTimeout(() => void carryOut(ids), REGRET_MS),
+  );
   const dismiss = toast(t("deleted", { count: ids.length }), {
     forMs: REGRET_MS,
     action: { label: t("undo"), run: () => (undo(ids), dismiss()) },
@@ -34,31 +34,30 @@ export function deleteMedia(ids) {
 
 /** @param {readonly string[]} ids */
 function undo(ids) {
-  for (const id of ids) {
-    clearTimeout(waiting.get(id));
-    if (waiting.delete(id)) hideMedium(id, false);
-  }
+  clearTimeout(waiting.get(ids));
+  if (waiting.delete(ids)) hideMedia(ids, false);
 }
 
-/** @param {string} id */
-async function carryOut(id) {
-  waiting.delete(id);
-  try {
-    await api.deleteMedium(id);
-  } catch (error) {
-    if (!(error instanceof api.ApiError && error.status === 404)) {
-      hideMedium(id, false);
+/** @param {readonly string[]} ids */
+async function carryOut(ids) {
+  waiting.delete(ids);
+  for (let start = 0; start < ids.length; start += AT_ONCE) {
+    const some = ids.slice(start, start + AT_ONCE);
+    try {
+      await api.deleteMedia(some);
+    } catch (error) {
+      hideMedia(ids.slice(start), false);
       toastError(error);
       return;
     }
+    for (const listener of onDeleted) listener(new Set(some));
   }
-  for (const listener of onDeleted) listener(id);
 }
 
-/** Whoever leaves the page meant it. */
+/** Whoever leaves the page meant it. A browser sends some 64 KB on behalf of a page that is gone, not more. */
 addEventListener("pagehide", () => {
-  for (const [id, timer] of waiting) {
+  for (const [ids, timer] of waiting) {
     clearTimeout(timer);
-    void carryOut(id);
+    void carryOut(ids);
   }
 });

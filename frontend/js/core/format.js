@@ -66,6 +66,12 @@ export function moment(iso) {
   return cached(today ? "dt" : "dd", (tag) => new Intl.DateTimeFormat(tag, style)).format(date);
 }
 
+/** @param {string} date a day here, as YYYY-MM-DD */
+export const day = (date) =>
+  cached("day", (tag) => new Intl.DateTimeFormat(tag, { dateStyle: "medium" })).format(
+    new Date(`${date}T00:00`),
+  );
+
 /** @param {string} iso */
 export const longMoment = (iso) =>
   cached("dl", (tag) => new Intl.DateTimeFormat(tag, { dateStyle: "long", timeStyle: "medium" })).format(

@@ -62,16 +62,17 @@ export function drop(id) {
 }
 
 /**
- * A medium is gone: its job shows it no more.
+ * Media are gone: their jobs show them no more.
  *
- * @param {string} mediumId
- * @param {boolean} gone false brings it back
+ * @param {readonly string[]} mediumIds
+ * @param {boolean} gone false brings them back
  */
-export function hideMedium(mediumId, gone) {
+export function hideMedia(mediumIds, gone) {
   hidden.set((before) => {
     const after = new Set(before);
-    if (gone) after.add(mediumId);
-    else after.delete(mediumId);
+    for (const id of mediumIds)
+      if (gone) after.add(id);
+      else after.delete(id);
     return after;
   });
 }
@@ -198,7 +199,7 @@ const NOT_BEGUN = {
   step: null,
   total_steps: null,
   percent: 0,
-  preview_url: null,
+  preview: null,
 };
 
 // -- acting on jobs

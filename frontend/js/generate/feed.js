@@ -1,11 +1,15 @@
 import { html, useRef, useState } from "../../vendor/htm-preact.js";
+import { modelName, prompt } from "../core/drafts.js";
 import { hidden, jobs, newestFirst } from "../core/jobs.js";
 import { t } from "../core/i18n.js";
 import { Button } from "../ui/controls.js";
 import { connection, loadOlder, RECENT } from "../core/live.js";
+import { catalogue } from "../core/models.js";
 import { useStore } from "../core/store.js";
 import { toastError } from "../core/toasts.js";
+import { Examples } from "../ui/examples.js";
 import { Icon } from "../ui/icon.js";
+import { chosenModel } from "./composer.js";
 import { JobCard } from "./job_card.js";
 
 /** Cards that are drawn at first; more come when the end is reached. */
@@ -53,10 +57,20 @@ function More({ more, onMore }) {
   return html`<div class="more"><${Button} kind="quiet" text=${t("older")} disabled=${busy} onClick=${older} /></div>`;
 }
 
-const Nothing = () => html`
-  <div class="empty">
-    <${Icon} name="spark" />
-    <h2>${t("feed.empty")}</h2>
-    <p>${t("feed.emptyText")}</p>
-  </div>
-`;
+/** What to do first: the chosen model's examples go into the prompt. */
+function Nothing() {
+  const all = useStore(catalogue);
+  useStore(modelName);
+  const choose = (/** @type {string} */ example) => {
+    prompt.set(example);
+    document.getElementById("prompt")?.focus();
+  };
+  return html`
+    <div class="empty">
+      <${Icon} name="spark" />
+      <h2>${t("feed.empty")}</h2>
+      <p>${t("feed.emptyText")}</p>
+      <${Examples} model=${chosenModel(all)} onChoose=${choose} />
+    </div>
+  `;
+}

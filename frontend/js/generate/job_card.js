@@ -13,6 +13,7 @@ import { toast } from "../core/toasts.js";
 import { IconButton } from "../ui/controls.js";
 import { Icon } from "../ui/icon.js";
 import { Clip } from "../ui/clip.js";
+import { Preview } from "../ui/preview.js";
 import { StepBar } from "../ui/step_bar.js";
 import { showDialogue } from "../ui/dialogues.js";
 import { editJob, useJob } from "./reuse.js";
@@ -42,7 +43,7 @@ function Face({ job }) {
   if (job.status === "completed") return html`<${Results} job=${job} />`;
   return html`
     <div class="card-face">
-      ${job.progress.preview_url && job.status === "processing" && html`<img class="card-preview" src=${job.progress.preview_url} alt="" />`}
+      <${Preview} job=${job} alt=${t("preview", { prompt: job.prompt })} />
       <${State} job=${job} />
     </div>
   `;
@@ -90,7 +91,7 @@ function Running({ job }) {
   const { progress } = job;
   const text = stops ? t("state.stopping") : phase(job);
   return html`
-    <div class=${`state running${progress.preview_url ? " over-preview" : ""}`}>
+    <div class=${`state running${progress.preview ? " over-preview" : ""}`}>
       <div class="running-foot">
         <p class="running-line"><span>${text}</span><span class="number">${left(job)}</span></p>
         <${StepBar} job=${job} label=${text} />

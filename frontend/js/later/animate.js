@@ -14,6 +14,7 @@ import { toast, toastError } from "../core/toasts.js";
 import { newKey } from "../generate/composer.js";
 import { ModelSettings } from "../generate/model_settings.js";
 import { Button, Problem } from "../ui/controls.js";
+import { Examples } from "../ui/examples.js";
 import { Sheet } from "../ui/sheet.js";
 
 /** @import {Metadata, Model} from "../types.js" */
@@ -57,6 +58,10 @@ export function AnimateDialogue({ source, made, replaces, onClose }) {
     setName(event.target.value);
     keep("animateModel", event.target.value);
   };
+  const example = (/** @type {string} */ words) => {
+    setText(words);
+    area.current?.focus();
+  };
   useShortcuts({ "ctrl+enter": send }, { inDialog: true });
   const foot = html`
     <${Button} text=${t("cancel")} onClick=${onClose} />
@@ -88,6 +93,7 @@ export function AnimateDialogue({ source, made, replaces, onClose }) {
               value=${text}
               onInput=${(/** @type {any} */ e) => setText(e.target.value)}
             ></textarea>
+            <${Examples} model=${model} onChoose=${example} />
             ${problem && html`<${Problem} text=${problem} />`}
           </div>
           ${

@@ -33,7 +33,7 @@ export function FileButton() {
   };
   return html`
     <${Button}
-      kind="compact"
+      kind="compact file-button"
       icon="upload"
       text=${t("file.pick")}
       title=${t("drop.text")}

@@ -99,13 +99,16 @@ class Workshop:
     registry: Registry = field(default_factory=small_registry)
     gpus: float = 1.0
     max_overtake_s: float = 60.0
+    preview_every: int = 0
     gate: Gate = field(default_factory=Gate)
     news: Broadcaster = field(default_factory=Broadcaster)
     blocking: Blocking = field(default_factory=lambda: Blocking(threads=4))
 
     def __post_init__(self) -> None:
         names = {entry.deployment for entry in FAMILIES.values()}
-        self.families = {name: FakeFamily(before_step=self.gate) for name in names}
+        self.families = {
+            name: FakeFamily(before_step=self.gate, preview_every=self.preview_every) for name in names
+        }
         self.family = self.families["Flux"]
         self.clients = {name: LocalFamilyClient(family) for name, family in self.families.items()}
         self.cluster = LocalCluster(self.clients, gpus=self.gpus)

@@ -50,7 +50,7 @@ async def test_of_slow_steps_every_one_is_told() -> None:
 @pytest.fixture
 async def replica() -> AsyncIterator[FamilyReplica]:
     """One whose model process runs a family without weights."""
-    replica = FamilyReplica("flux", DownloadSettings(), lambda: None, 5)
+    replica = FamilyReplica("flux", DownloadSettings(), lambda: None, 5, previews=False)
     replica._model = ModelProcess(FakeFamily, title="cyberimage: Fake", launch=Launcher())
     yield replica
     await replica._model.close()

@@ -155,3 +155,29 @@ def test_every_files_path_is_known(stores: Stores) -> None:
     finish(stores, output("a"))
     stores.media.add(media("u", job_id=None))
     assert stores.media.file_paths() == {"2026/03/01/a.png", "2026/03/01/u.png"}
+
+
+def test_media_are_found_by_when_they_were_made(stores: Stores) -> None:
+    hour = timedelta(hours=1)
+    finish(stores, *(output(name, created_at=NOON + k * hour) for k, name in enumerate("abc")))
+    assert found(stores.media, since=NOON + hour) == "cb"
+    assert found(stores.media, until=NOON + hour) == "a"
+    assert found(stores.media, since=NOON + hour, until=NOON + 2 * hour) == "b"
+
+
+def test_the_ids_of_a_query_are_those_of_all_its_pages(stores: Stores) -> None:
+    finish(stores, *(output(name) for name in "abc"), client="ann")
+    stores.media.add(media("u", job_id=None), client="ann")
+    stores.media.set_favorite(MediaId("b"), True)
+    assert "".join(stores.media.ids(MediaQuery(client="ann"))) == found(stores.media)
+    assert "".join(stores.media.ids(MediaQuery(favorite=False))) == found(stores.media, favorite=False)
+    assert stores.media.ids(MediaQuery(client="bob")) == ()
+
+
+def test_several_are_deleted_at_once_and_only_the_clients_own(stores: Stores) -> None:
+    finish(stores, output("a"), output("b"), output("c"), client="ann")
+    finish(stores, output("d"), name="another", client="bob")
+    wanted = [MediaId(name) for name in ("a", "c", "d", "x")]
+    assert {media.id for media in stores.media.delete_all(wanted, client="ann")} == {"a", "c"}
+    assert {media.id for media in stores.media.delete_all(wanted)} == {"d"}
+    assert found(stores.media) == "b"

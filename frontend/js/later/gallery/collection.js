@@ -18,11 +18,12 @@ const PAGE = 50;
  * @property {readonly (Medium | undefined)[]} at
  * @property {number | null} total null until the first answer
  * @property {number} unseen
+ * @property {readonly string[]} ids of all that were listed when all were asked for, at the same places
  */
 
 /** @param {GalleryQuery} query */
 export function openCollection(query) {
-  const state = createStore(/** @type {Collection} */ ({ at: [], total: null, unseen: 0 }));
+  const state = createStore(/** @type {Collection} */ ({ at: [], total: null, unseen: 0, ids: [] }));
   /** @type {Map<number, AbortController>} */
   const underWay = new Map();
   let generation = 0;
@@ -55,7 +56,7 @@ export function openCollection(query) {
         const here = start + index - unseen;
         if (here >= 0) at[here] = medium;
       });
-      return { at, total: total - unseen, unseen };
+      return { at, total: total - unseen, unseen, ids: before.ids };
     });
   }
 
@@ -99,36 +100,36 @@ export function openCollection(query) {
       const begun = generation;
       try {
         const found = await api.gallery(query, { page: 1, limit: PAGE });
-        if (begun === generation) state.set({ at: found.media, total: found.total, unseen: 0 });
+        if (begun === generation) state.set({ at: found.media, total: found.total, unseen: 0, ids: [] });
       } catch (error) {
         if (!(error instanceof api.Unreachable)) toastError(error);
       }
     },
 
     /**
-     * The newest, fetched where they are not yet.
+     * The ids of all, or of those that are no favourites.
      *
-     * @param {number} most
-     * @returns {Promise<Medium[]>}
+     * @param {{favourites: boolean}} wanted
+     * @returns {Promise<string[]>}
      */
-    async newest(most) {
-      const count = Math.min(most, state.get().total ?? 0);
-      for (let i = 0; i < count; i += 1)
-        if (!state.get().at[i]) await fetchPage(Math.floor((i + state.get().unseen) / PAGE));
-      return state
-        .get()
-        .at.slice(0, count)
-        .filter((medium) => medium !== undefined);
+    async all({ favourites }) {
+      const found = await api.galleryIds(query);
+      const { total, unseen } = state.get();
+      const ids = found.slice(unseen);
+      if (ids.length === total) state.set((now) => ({ ...now, ids }));
+      if (favourites) return ids;
+      const others = new Set(await api.galleryIds({ ...query, favorite: false }));
+      return ids.filter((id) => others.has(id));
     },
 
-    /** @param {string} id deleted on the server */
-    remove(id) {
+    /** @param {ReadonlySet<string>} ids deleted on the server */
+    remove(ids) {
       state.set((before) => {
-        const index = before.at.findIndex((medium) => medium?.id === id);
-        if (index < 0) return before;
-        const at = before.at.slice();
-        at.splice(index, 1);
-        return { ...before, at, total: Math.max(0, (before.total ?? 1) - 1) };
+        const gaps = new Set(placesOf(before, ids));
+        const stays = (/** @type {unknown} */ _, /** @type {number} */ index) => !gaps.has(index);
+        const at = Array.from(before.at).filter(stays);
+        const total = Math.max(0, (before.total ?? 0) - gaps.size);
+        return { ...before, at, total, ids: before.ids.filter(stays) };
       });
     },
 
@@ -152,21 +153,39 @@ export function openCollection(query) {
 /** @typedef {ReturnType<typeof openCollection>} Opened */
 
 /**
- * Places that are shown: hidden media leave no gap. There are few of them, so the list is not walked for each.
+ * Where those of the media are whose places are known, in order.
+ *
+ * @param {Collection} collection
+ * @param {ReadonlySet<string>} wanted
+ * @returns {number[]}
+ */
+function placesOf({ at, ids }, wanted) {
+  const places = [];
+  for (let index = 0; index < Math.max(at.length, ids.length); index += 1)
+    if (wanted.has(at[index]?.id ?? ids[index])) places.push(index);
+  return places;
+}
+
+/**
+ * Places that are shown: hidden media leave no gap.
  *
  * @param {Collection} collection
  * @param {ReadonlySet<string>} hidden
  */
-export function visibleOf({ at, total }, hidden) {
-  const gaps =
-    hidden.size === 0 ? [] : at.flatMap((medium, index) => (medium && hidden.has(medium.id) ? [index] : []));
+export function visibleOf(collection, hidden) {
+  const gaps = hidden.size === 0 ? [] : placesOf(collection, hidden);
   return {
-    count: Math.max(0, (total ?? 0) - gaps.length),
+    count: Math.max(0, (collection.total ?? 0) - gaps.length),
     /** @param {number} place the n-th that is shown */
     rawOf(place) {
-      let raw = place;
-      for (const gap of gaps) if (gap <= raw) raw += 1;
-      return raw;
+      let before = 0;
+      let after = gaps.length;
+      while (before < after) {
+        const middle = (before + after) >> 1;
+        if (gaps[middle] - middle <= place) before = middle + 1;
+        else after = middle;
+      }
+      return place + before;
     },
   };
 }

@@ -1,4 +1,5 @@
 import { html, useEffect, useRef, useState } from "../../../vendor/htm-preact.js";
+import { day } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
 import { useShortcuts } from "../../core/keys.js";
 import { catalogue } from "../../core/models.js";
@@ -6,6 +7,7 @@ import { setQuery } from "../../core/router.js";
 import { useStore } from "../../core/store.js";
 import { Button, Segments } from "../../ui/controls.js";
 import { Icon } from "../../ui/icon.js";
+import { Dates } from "./dates.js";
 
 /** Typing is over when nothing came for so long. */
 const PAUSE_MS = 220;
@@ -36,6 +38,7 @@ export function Filters({ filters, selecting, onSelect }) {
           { value: "video", text: t("filters.clips"), icon: "film" },
         ]}
       />
+      <${Dates} from=${filters.from} to=${filters.to} />
       <button
         class="button"
         type="button"
@@ -60,6 +63,8 @@ export function Chips({ filters }) {
     ...words(filters.search).map((word, at, all) => chip(word, "search", all.toSpliced(at, 1).join(" "))),
     chip(filters.model, "model"),
     chip(filters.type && t(filters.type === "image" ? "filters.pictures" : "filters.clips"), "type"),
+    chip(filters.from && t("dates.since", { day: day(filters.from) }), "from"),
+    chip(filters.to && t("dates.until", { day: day(filters.to) }), "to"),
     chip(filters.favorite ? t("filters.favourites") : "", "favorite"),
   ].filter(({ name }) => name);
   if (chips.length === 0) return null;
@@ -86,7 +91,8 @@ export function Chips({ filters }) {
  */
 const chip = (name, key, left = "") => ({ name, key, left });
 
-export const clearFilters = () => setQuery({ search: "", model: "", type: "", favorite: "" });
+export const clearFilters = () =>
+  setQuery({ search: "", model: "", type: "", favorite: "", from: "", to: "" });
 
 const words = (/** @type {string} */ text) => text.split(/\s+/).filter(Boolean);
 

@@ -22,8 +22,13 @@ const filtersOf = (query) => ({
   search: query.get("search") ?? "",
   model: query.get("model") ?? "",
   type: query.get("type") ?? "",
-  favorite: query.get("favorite") === "true",
+  favorite: query.get("favorite") === "true" || null,
+  from: dayOf(query.get("from")),
+  to: dayOf(query.get("to")),
 });
+
+/** @param {string | null} text a day, or what someone has typed into the address */
+const dayOf = (text) => (text && /^\d{4}-\d\d-\d\d$/.test(text) && !isNaN(Date.parse(text)) ? text : "");
 
 /** Pictures and clips, newest first. Filters and the medium that is open are in the address. */
 export function GalleryPage() {
@@ -43,7 +48,7 @@ export function GalleryPage() {
     },
     { active: !opened },
   );
-  const filtered = Boolean(filters.search || filters.model || filters.type || filters.favorite);
+  const filtered = Object.values(filters).some(Boolean);
   return html`
     <div class="page-head">
       <h1>${t("nav.gallery")}</h1>
@@ -77,7 +82,7 @@ function useCollection(filters) {
         (job, before) => job.status === "completed" && before?.status !== "completed" && before && arrive(),
       ),
       whenResynced(() => void collection.check()),
-      whenDeleted((id) => collection.remove(id)),
+      whenDeleted(collection.remove),
       () => collection.close(),
     ];
     return () => stops.forEach((stop) => stop());

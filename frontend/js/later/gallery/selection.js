@@ -1,6 +1,7 @@
 import { html, useState } from "../../../vendor/htm-preact.js";
 import * as api from "../../core/api.js";
 import { deleteMedia } from "../../core/deletion.js";
+import { number } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
 import { toastError } from "../../core/toasts.js";
 import { go, hrefOf, place } from "../../core/router.js";
@@ -19,6 +20,7 @@ export const noSelection = { active: false, ids: new Set(), anchor: null };
 
 /** The most that one archive takes. */
 const ZIP_MOST = 1000;
+const LIKES_AT_ONCE = 20;
 
 /**
  * @param {Selection} selection
@@ -49,7 +51,7 @@ export function SelectionBar({ selection, collection, onSelection }) {
   const zip = async () => {
     setBusy(true);
     try {
-      save(await api.zip(ids.slice(0, ZIP_MOST)), "cyberimage.zip");
+      save(await api.zip(ids), "cyberimage.zip");
     } catch (error) {
       toastError(error);
     } finally {
@@ -57,11 +59,16 @@ export function SelectionBar({ selection, collection, onSelection }) {
     }
   };
   const like = async () => {
-    const media = collection.state
-      .get()
-      .at.filter((medium) => medium && selection.ids.has(medium.id) && !medium.favorite);
-    for (const medium of media) if (medium) collection.update({ ...medium, favorite: true });
-    await Promise.all(ids.map((id) => api.setFavorite(id, true))).catch(toastError);
+    setBusy(true);
+    try {
+      for (let start = 0; start < ids.length; start += LIKES_AT_ONCE)
+        await Promise.all(ids.slice(start, start + LIKES_AT_ONCE).map((id) => api.setFavorite(id, true)));
+    } catch (error) {
+      toastError(error);
+    } finally {
+      setBusy(false);
+    }
+    for (const medium of chosen) if (medium) collection.update({ ...medium, favorite: true });
   };
   const remove = () => {
     deleteMedia(ids);
@@ -77,9 +84,7 @@ export function SelectionBar({ selection, collection, onSelection }) {
   const all = async (/** @type {boolean} */ favourites) => {
     setBusy(true);
     try {
-      const found = await collection.newest(ZIP_MOST);
-      const wanted = found.filter((medium) => favourites || !medium.favorite).map(({ id }) => id);
-      onSelection({ active: true, ids: new Set(wanted), anchor: null });
+      onSelection({ active: true, ids: new Set(await collection.all({ favourites })), anchor: null });
     } catch (error) {
       toastError(error);
     } finally {
@@ -103,14 +108,15 @@ export function SelectionBar({ selection, collection, onSelection }) {
         kind="compact"
         icon="heart"
         text=${t("favourite")}
-        disabled=${none}
+        disabled=${none || busy}
         onClick=${like}
       />
       <${Button}
         kind="compact"
         icon="download"
         text=${t("zip")}
-        disabled=${none || busy}
+        disabled=${none || busy || ids.length > ZIP_MOST}
+        title=${ids.length > ZIP_MOST ? t("zip.most", { n: number(ZIP_MOST) }) : undefined}
         aria-busy=${busy ? "true" : "false"}
         onClick=${zip}
       />

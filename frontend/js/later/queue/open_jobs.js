@@ -12,6 +12,7 @@ import { toastError } from "../../core/toasts.js";
 import { editJob } from "../../generate/reuse.js";
 import { phase } from "../../generate/job_card.js";
 import { Button, IconButton } from "../../ui/controls.js";
+import { Preview } from "../../ui/preview.js";
 import { StepBar } from "../../ui/step_bar.js";
 
 /** @import {Job, WaitingJob} from "../../types.js" */
@@ -106,7 +107,13 @@ function RunningRow({ job }) {
   const text = stops ? t("state.stopping") : phase(job);
   return html`
     <li class="row running" data-job=${job.id}>
-      <span class="row-lead"><i class="pulse" aria-hidden="true"></i></span>
+      <span class="row-lead">
+        ${
+          job.progress.preview
+            ? html`<span class="row-thumb"><${Preview} job=${job} alt=${t("preview", { prompt: job.prompt })} /></span>`
+            : html`<i class="pulse" aria-hidden="true"></i>`
+        }
+      </span>
       <div class="row-text">
         <p class="row-prompt">${job.prompt}</p>
         <p class="row-note number">${job.model_id} · ${text}${job.eta_seconds != null && !stops ? ` · ${t("eta.left", { time: about(job.eta_seconds) })}` : ""}</p>

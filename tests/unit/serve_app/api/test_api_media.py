@@ -8,6 +8,8 @@ import pytest
 from in_process import Workshop, clip, picture
 from PIL import Image
 
+from storage.media import MediaId
+
 
 @pytest.fixture
 async def client(idle: httpx.AsyncClient) -> httpx.AsyncClient:
@@ -293,3 +295,43 @@ async def test_a_damaged_file_is_reported_wherever_it_is_asked_for(
     ]
     assert [(reply.status_code, reply.json()["code"]) for reply in replies] == [(404, "media_unreadable")] * 3
     assert (await client.delete(f"/api/image/{media.id}")).status_code == 200
+
+
+# -- the gallery as a whole
+
+
+async def test_the_gallery_is_filtered_by_when_media_were_made(
+    client: httpx.AsyncClient, gallery: list[str], workshop: Workshop
+) -> None:
+    media = [workshop.stores.media.get(MediaId(media_id)) for media_id in gallery]
+    moments = [each.created_at.isoformat() for each in media if each is not None]
+    assert await found(client, since=moments[2]) == gallery[:3]
+    assert await found(client, until=moments[2]) == gallery[3:]
+    assert await found(client, since=moments[4], until=moments[2]) == gallery[3:5]
+    assert await found(client, since=moments[2].replace("+00:00", "")) == gallery[:3]
+
+
+@pytest.mark.parametrize(
+    "moment", ["yesterday", "", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
+async def test_an_impossible_time_is_refused(client: httpx.AsyncClient, moment: str) -> None:
+    assert (await client.get("/api/gallery", params={"since": moment})).status_code == 400
+
+
+async def test_the_ids_of_all_matches_are_told_at_once(client: httpx.AsyncClient, gallery: list[str]) -> None:
+    assert (await client.get("/api/gallery/ids")).json() == {"ids": gallery}
+    await client.post(f"/api/favorite/{gallery[0]}")
+    others = (await client.get("/api/gallery/ids?search=fox&favorite=false")).json()["ids"]
+    assert others == [gallery[4], gallery[5]]
+
+
+async def test_several_media_and_their_files_are_deleted_at_once(
+    client: httpx.AsyncClient, gallery: list[str], workshop: Workshop
+) -> None:
+    files = len(workshop.media_files())
+    body = {"ids": [gallery[0], gallery[3], gallery[3], "gone already"]}
+    reply = await client.post("/api/batch_delete", json=body)
+    assert reply.json() == {"status": "success", "deleted": 2, "message": "Deleted 2 file(s)"}
+    assert await found(client) == [gallery[1], gallery[2], gallery[4], gallery[5]]
+    assert len(workshop.media_files()) == files - 2
+    assert (await client.post("/api/batch_delete", json={"ids": []})).status_code == 400

@@ -157,6 +157,16 @@ async def test_a_zip_with_one_of_anothers_is_refused(client: httpx.AsyncClient, 
     assert both.status_code == 404
 
 
+async def test_anothers_media_are_passed_over_in_a_deletion(
+    client: httpx.AsyncClient, workshop: Workshop
+) -> None:
+    (_, anns), (_, bobs) = await made(client, workshop, ANN), await made(client, workshop, BOB)
+    reply = await client.post("/api/batch_delete", json={"ids": [anns.id, bobs.id]}, headers=ANN)
+    assert reply.json()["deleted"] == 1
+    assert (await client.get("/api/gallery/ids", headers=ROOT)).json() == {"ids": [bobs.id]}
+    assert (await client.get("/api/gallery/ids", headers=ANN)).json() == {"ids": []}
+
+
 async def test_lists_hold_what_is_onesof_client(client: httpx.AsyncClient, workshop: Workshop) -> None:
     (anns, anns_picture), (bobs, bobs_picture) = (
         await made(client, workshop, ANN),
