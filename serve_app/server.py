@@ -239,8 +239,9 @@ def _check_database(settings: Settings) -> str | None:
     return (
         f"the database was damaged ({aside.problem}), so it is now {aside.file} and a new one was begun: "
         f"jobs and the gallery's entries are missing, pictures and clips are still in {settings.media_dir}. "
-        "To save what can be read, stop the server, delete the new database, and run: "
-        f"sqlite3 {aside.file} .recover | sqlite3 {file_of(url)}"
+        "`cyberimage adopt` takes them into the gallery again. "
+        "To save what else can be read, stop the server, delete the new database, and run: "
+        f"sqlite3 {aside.file} .recover | sqlite3 {file_of(url)} && cyberimage adopt"
     )
 
 

@@ -71,6 +71,13 @@ class MediaFiles(Protocol):
         """
         ...
 
+    def strangers(self, known: frozenset[str], *, older_than: datetime) -> tuple[str, ...]:
+        """Media files, by their names made here, that are not in `known`; in the order of their days.
+
+        Only those last changed before `older_than`: a younger one may be about to get its row.
+        """
+        ...
+
     def sweep(
         self, known: frozenset[str], *, older_than: datetime, newer_than: datetime = LONG_AGO
     ) -> tuple[str, ...]:
@@ -148,6 +155,10 @@ class LocalMediaFiles:
                 thumbnail.unlink(missing_ok=True)
                 raise MediaFileMissing
         return thumbnail
+
+    def strangers(self, known: frozenset[str], *, older_than: datetime) -> tuple[str, ...]:
+        old = self._files_changed(LONG_AGO, older_than)
+        return tuple(sorted(name for name in old if _MEDIA_FILE.fullmatch(name) and name not in known))
 
     def sweep(
         self, known: frozenset[str], *, older_than: datetime, newer_than: datetime = LONG_AGO

@@ -69,6 +69,14 @@ class MemoryJobStore:
             self._webhooks.insert(job)
             return self._put(replace(job, turn=turn, position=self._end_of_turn(job.priority, turn)))
 
+    def adopt(self, job: Job, media: Media) -> bool:
+        with self._lock:
+            if job.id in self._jobs:
+                return False
+            self._put(job)
+            self._media.insert((media,), client=job.client)
+            return True
+
     def get(self, job_id: JobId) -> Job | None:
         return self._jobs.get(job_id)
 

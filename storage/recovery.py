@@ -54,4 +54,4 @@ def _problem(file: Path) -> str | None:
             found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         return str(error) if error.sqlite_errorcode & 0xFF in _DAMAGE else None
-    return None if found == "ok" else found
+    return None if found == "ok" else found.splitlines()[-1]  # before that, it names the database: main

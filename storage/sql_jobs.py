@@ -129,6 +129,14 @@ class SqlJobStore:
             raise outcome
         return outcome
 
+    def adopt(self, job: Job, media: Media) -> bool:
+        with self._database.write() as connection:
+            if connection.execute(_ONE, {"job_id": job.id}).one_or_none() is not None:
+                return False
+            connection.execute(insert(table), job_values(job))
+            insert_media(connection, (media,), client=job.client)
+        return True
+
     def get(self, job_id: JobId) -> Job | None:
         with self._database.read() as connection:
             row = connection.execute(_ONE, {"job_id": job_id}).one_or_none()

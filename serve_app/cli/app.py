@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from configs.errors import ConfigError
+from serve_app.cli.adopt import adopt
 from serve_app.cli.cancel import cancel
 from serve_app.cli.doctor import doctor
 from serve_app.cli.errors import CommandError
@@ -58,7 +59,7 @@ def cyberimage(
     """Make pictures and clips from prompts: a server for one GPU or many, and its client."""
 
 
-for command in (up, down, generate, t2v, i2v, jobs, cancel, models, pull, prune, status, doctor):
+for command in (up, down, generate, t2v, i2v, jobs, cancel, models, pull, prune, adopt, status, doctor):
     app.command()(reporting(command))
 
 

@@ -21,10 +21,11 @@ from configs.settings import Settings
 from serve_app.api import create_app
 from storage import open_stores
 from tests import processes
-from tests.unit.serve_app.in_process import open_workshop
+from tests.unit.serve_app.in_process import Workshop, open_workshop
 
 #: Seconds for a step: a job takes from 0.1 s to 1 s.
 STEP_S = 0.02
+FORGET_S = 5.0
 
 
 class OneProcess:
@@ -81,8 +82,18 @@ async def serve(data_dir: Path, port: int) -> None:
         app = create_app(workshop.services(dispatcher, settings))
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
         loop = asyncio.create_task(dispatcher.run())
+        forgetting = asyncio.create_task(_forget_calls(workshop))
         await server.serve()
         loop.cancel()
+        forgetting.cancel()
+
+
+async def _forget_calls(workshop: Workshop) -> None:
+    """The families remember what they were asked, for tests: a server would grow by that."""
+    while True:
+        await asyncio.sleep(FORGET_S)
+        for family in workshop.families.values():
+            family.calls.clear()
 
 
 async def _step(done: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from tests import processes
@@ -52,6 +54,8 @@ def main() -> None:
         "Latency, ms: 99 of 100 replies came within": _latencies(calls, began),
     }
     jobs = f"{len(crowd.promises.accepted)} jobs in {options.minutes:g} minutes"
+    lines = (json.dumps(asdict(each)) for each in holdings)
+    (options.out / "samples.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     (options.out / "soak.svg").write_text(draw(f"Soak: {jobs}", panels), "utf-8")
     print(f"{jobs}, {crowd.completions} completed. Drawn in {options.out / 'soak.svg'}.\n")
     print("\n".join(_table(trends(holdings))))

@@ -16,7 +16,7 @@ _VARYING = re.compile(r"(?<=[A-Za-z])\.\w+$|(?<=cyberimage: )(?!zygote)(\w+).*")
 #: Samples of a series below which nothing is said of its slope.
 FEWEST = 8
 #: The part of a run at whose start everything may still grow: imports, caches, pools.
-WARMING = 0.3
+WARMING = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,8 @@ def name_of(process: psutil.Process) -> str:
     """Alike for processes that do the same."""
     command = process.cmdline()
     title = " ".join(command).strip() if command and not command[0].startswith("/") else process.name()
-    return _VARYING.sub(lambda found: found[1] or "", title.removeprefix("ray::ServeReplica:")) or "?"
+    title = title.removeprefix("ray::ServeReplica:").partition(" (")[0]  # Ray's dashboard adds a command line
+    return _VARYING.sub(lambda found: found[1] or "", title) or "?"
 
 
 def trends(holdings: list[Holding]) -> list[Trend]:

@@ -99,6 +99,16 @@ def test_an_unknown_job_is_none(jobs: JobStore) -> None:
     assert jobs.delete(JobId("x")) is None
 
 
+def test_an_ended_job_is_adopted_with_its_output_once(stores: Stores) -> None:
+    ended = job("old", status=JobStatus.COMPLETED, completed_at=NOON, attempts=1)
+    output = media("old", job_id="old")
+    assert stores.jobs.adopt(ended, output)
+    assert not stores.jobs.adopt(ended, output)
+    assert stores.jobs.get(ended.id) == ended
+    assert stores.media.of_job("old") == (output,)
+    assert not stores.jobs.records(latest=9)
+
+
 def test_a_full_queue_refuses_and_a_claim_makes_room(jobs: JobStore) -> None:
     add(jobs, "a", "b")
     with pytest.raises(QueueFull):

@@ -42,6 +42,7 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begun(
     assert aside.file == database_file.with_name("jobs.db.corrupt-20260301T235958Z")
     assert aside.file.read_bytes() == damaged
     assert aside.problem
+    assert "\n" not in aside.problem
     assert not database_file.exists()
     with open_stores(url) as stores:
         assert stores.jobs.counts()[JobStatus.PENDING] == 0

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.encoding import encode_png
+from storage import open_stores
+from storage.files import LocalMediaFiles
+from storage.media import MediaId
+from tests.unit.storage.test_adoption import METADATA, PIXELS
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=9)
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> list[str]:
+    """A picture with its settings and one without, from before the database; their paths."""
+    files = LocalMediaFiles(tmp_path / "data/media")
+    pictures = {"fox": encode_png(PIXELS, METADATA | {"prompt": "a fox,\x1b[31m red"}), "upload": b"?"}
+    paths = [files.write(MediaId(name), "image", data, LONG_AGO) for name, data in pictures.items()]
+    for path in paths:
+        os.utime(files.path(path), (LONG_AGO.timestamp(), LONG_AGO.timestamp()))
+    return paths
+
+
+def rows(tmp_path: Path) -> set[str]:
+    with open_stores(f"sqlite:///{tmp_path}/data/cyberimage.sqlite3") as stores:
+        return set(stores.media.file_paths())
+
+
+def test_what_says_how_it_was_made_is_taken_in(run, tmp_path: Path, lost: list[str]) -> None:
+    result = run("adopt")
+    assert result.exit_code == 0
+    first, second, last = result.stdout.splitlines()
+    assert first.endswith(f"{lost[0]}  a fox,[31m red")
+    assert second == f"{lost[1]}  says nothing of its making"
+    assert last == "took in 1 files; left 1, such as uploads"
+    assert rows(tmp_path) == {lost[0]}
+
+
+def test_a_dry_run_takes_nothing_in(run, tmp_path: Path, lost: list[str]) -> None:
+    assert (
+        run("adopt", "--dry-run").stdout.splitlines()[-1] == "would take in 1 files; left 1, such as uploads"
+    )
+    assert rows(tmp_path) == set()
+
+
+def test_a_data_directory_without_media_is_an_error(run, tmp_path: Path) -> None:
+    result = run("adopt", "--data-dir", str(tmp_path / "elsewhere"))
+    assert result.exit_code == 1
+    assert "there is no folder" in result.stderr
+    assert not (tmp_path / "elsewhere").exists()
