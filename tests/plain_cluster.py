@@ -104,6 +104,30 @@ def plain_cluster(import_path: str | None = None, **variables: str) -> Iterator[
             ray.wait()
 
 
+@contextmanager
+def second_node(graph: Graph) -> Iterator[subprocess.Popen[bytes]]:
+    """`ray start --address`: one more node of one logical GPU, in a process group of its own."""
+    folder = graph.data_dir.parent
+    address = (folder / "ray_current_cluster").read_text().strip()
+    options = {
+        "address": address,
+        "dashboard-agent-listen-port": processes.free_port(),
+        "min-worker-port": 0,
+        "max-worker-port": 0,
+        "num-cpus": 4,
+        "num-gpus": 1,
+        "object-store-memory": 100_000_000,
+    }
+    node = _ray_start(["--block"], options, folder / "second.log", graph.environment)
+    try:
+        yield node
+    finally:
+        started = processes.tree(node.pid)
+        processes.kill_group(node.pid)
+        processes.end(started)
+        node.wait()
+
+
 def _environment(folder: Path, data_dir: Path) -> dict[str, str]:
     """A cluster apart from all others of this machine, with a token of its own."""
     token = folder / "token"
@@ -134,10 +158,16 @@ def _start_ray(folder: Path, dashboard_port: int, environment: dict[str, str]) -
         "num-gpus": 1,
         "object-store-memory": 200_000_000,
     }
-    command = [BIN / "ray", "start", "--head", "--block", *(f"--{k}={v}" for k, v in options.items())]
-    with (folder / "ray.log").open("wb") as log:
+    return _ray_start(["--head", "--block"], options, folder / "ray.log", environment)
+
+
+def _ray_start(
+    flags: list[str], options: dict[str, Any], log_file: Path, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    command = [BIN / "ray", "start", *flags, *(f"--{name}={value}" for name, value in options.items())]
+    with log_file.open("wb") as log:
         return subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            command, env=environment, cwd=log_file.parent, stdout=log, stderr=log, start_new_session=True
         )
 
 

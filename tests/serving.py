@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from PIL import Image
@@ -19,6 +19,16 @@ LASTING = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images":
 SHORT = {"width": 64, "height": 64, "num_inference_steps": 2, "num_images": 1}
 
 View = dict[str, Any]
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], within: float = 60) -> T:
+    """What it gives as soon as it gives something."""
+    deadline = time.monotonic() + within
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
 
 
 class Api:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import pytest
@@ -16,11 +15,10 @@ import yaml
 from configs.registry import BUILTIN_FILE
 from tests import processes
 from tests.plain_cluster import Graph, plain_cluster
-from tests.serving import ENDLESS, LASTING, SHORT
+from tests.serving import ENDLESS, LASTING, SHORT, until
 
 pytestmark = pytest.mark.graph
 
-T = TypeVar("T")
 IMPORTED_S = 15.0
 """A worker process of that age has done its imports; until then Ray starts another one instead."""
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,15 +56,6 @@ def quiet(graph: Graph) -> Iterator[None]:
     for job in graph.api.get("/api/jobs", status="processing")["jobs"]:
         graph.api.http.post(f"/api/jobs/{job['id']}/cancel")
         graph.api.end(job["id"])
-
-
-def until(look: Callable[[], T], within: float = 60) -> T:
-    """What it gives as soon as it gives something."""
-    deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def age(process: psutil.Process) -> float:
