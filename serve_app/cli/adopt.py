@@ -9,7 +9,7 @@ import typer
 
 from serve_app.cli.errors import CommandError
 from serve_app.cli.options import DataDir
-from serve_app.cli.render import local_time, one_line
+from serve_app.cli.render import counted, local_time, one_line
 from serve_app.cli.surroundings import Surroundings, surroundings
 
 if TYPE_CHECKING:
@@ -51,4 +51,4 @@ def _adopt(adoption: Adoption, around: Surroundings, *, dry_run: bool) -> None:
             taken += 1
     verb = "would take in" if dry_run else "took in"
     rest = f"; left {left}, such as uploads" if left else ""
-    around.out.print(f"{verb} {taken} files{rest}")
+    around.out.print(f"{verb} {counted(taken, 'file')}{rest}")

@@ -10,7 +10,7 @@ import typer
 
 from serve_app.cli.errors import CommandError, NothingToDo
 from serve_app.cli.options import DataDir
-from serve_app.cli.render import local_time, megabytes, one_line
+from serve_app.cli.render import counted, local_time, megabytes, one_line
 from serve_app.cli.surroundings import Surroundings, surroundings
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def _prune(retention: Retention, limits: Limits, around: Surroundings, *, dry_ru
     going = retention.excess(limits, now=now) if dry_run else retention.remove(limits, now=now)
     number, size = _tell(going, around)
     if dry_run:
-        around.out.print(f"would remove {number} files and free {megabytes(size)}")
+        around.out.print(f"would remove {counted(number, 'file')} and free {megabytes(size)}")
         return
     jobs = retention.forget_jobs(limits, now=now)
-    ended = f" and {jobs} ended jobs" if jobs else ""
-    around.out.print(f"removed {number} files{ended}; {megabytes(size)} are free again")
+    ended = f" and {counted(jobs, 'ended job')}" if jobs else ""
+    around.out.print(f"removed {counted(number, 'file')}{ended}; {megabytes(size)} are free again")
 
 
 def _tell(going: Iterable[Removal], around: Surroundings) -> tuple[int, int]:

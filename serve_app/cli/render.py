@@ -62,6 +62,11 @@ def print_table(
     console.print(table, soft_wrap=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def megabytes(size: int) -> str:
     """`0.3 MB`, of 10^6 bytes."""
     return f"{size / 1e6:.1f} MB"

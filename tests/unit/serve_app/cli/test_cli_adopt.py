@@ -37,13 +37,13 @@ def test_what_says_how_it_was_made_is_taken_in(run, tmp_path: Path, lost: list[s
     first, second, last = result.stdout.splitlines()
     assert first.endswith(f"{lost[0]}  a fox,[31m red")
     assert second == f"{lost[1]}  says nothing of its making"
-    assert last == "took in 1 files; left 1, such as uploads"
+    assert last == "took in 1 file; left 1, such as uploads"
     assert rows(tmp_path) == {lost[0]}
 
 
 def test_a_dry_run_takes_nothing_in(run, tmp_path: Path, lost: list[str]) -> None:
     assert (
-        run("adopt", "--dry-run").stdout.splitlines()[-1] == "would take in 1 files; left 1, such as uploads"
+        run("adopt", "--dry-run").stdout.splitlines()[-1] == "would take in 1 file; left 1, such as uploads"
     )
     assert rows(tmp_path) == set()
 

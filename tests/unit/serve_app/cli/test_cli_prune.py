@@ -80,7 +80,7 @@ def test_the_settings_are_the_limits_where_none_is_given(
     assert refused.exit_code == 1
     assert "give --older-than DAYS or --max-gb N" in refused.stderr
     monkeypatch.setenv("CYBERIMAGE_KEEP_DAYS", "8")
-    assert "removed 1 files" in run("prune").stdout
+    assert "removed 1 file;" in run("prune").stdout
     assert left(stores) == set(old[1:])
 
 
