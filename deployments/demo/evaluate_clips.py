@@ -24,6 +24,7 @@ from deployments.demo.clips import FRAMES, MOTIONS, SIZE, Clip, sample_clip
 from deployments.demo.drawing import render
 from deployments.demo.sheets import strips
 
+ON_SHEET = 8
 NEAR = 25.0
 """dB between a clip's first frame and its source."""
 PIPELINES: dict[str, Any] = {
@@ -126,7 +127,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--negative", default="", help="negative prompt")
     parser.add_argument("--tokens", type=int, default=32, help="max_sequence_length")
     parser.add_argument("--seed", type=int, default=999, help="of the prompts; clip k has seed k")
-    parser.add_argument("--sheet", type=Path, help="write a labelled sheet of the first 16 clips")
+    parser.add_argument("--sheet", type=Path, help=f"write a labelled sheet of the first {ON_SHEET} clips")
     return parser.parse_args()
 
 
@@ -144,10 +145,11 @@ def main() -> None:
             f"first frame {min(distances):.1f} dB at least, {NEAR:.0f} dB or more in {near}/{len(distances)}"
         )
     if arguments.sheet:
-        shown = results[:16]
-        strips([s.frames for s in shown], [s.prompt for s in shown], [not s.verdict.all for s in shown]).save(
-            arguments.sheet
+        shown = results[:ON_SHEET]
+        sheet = strips(
+            [s.frames for s in shown], [s.prompt for s in shown], [not s.verdict.all for s in shown]
         )
+        sheet.quantize(128).save(arguments.sheet, optimize=True)
 
 
 if __name__ == "__main__":
