@@ -10,7 +10,7 @@ from diffusers import AutoencoderKLWan  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from deployments.demo.clips import FRAMES, SIZE, sample_clip  # noqa: E402
-from deployments.demo.training.clip_autoencoder import train_clip_autoencoder  # noqa: E402
+from deployments.demo.training.clip_autoencoder import small_videos, train_clip_autoencoder  # noqa: E402
 from deployments.demo.training.clip_flow import noise_levels  # noqa: E402
 from deployments.demo.training.clip_latents import ClipPool, videos  # noqa: E402
 from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder  # noqa: E402
@@ -90,3 +90,12 @@ def test_an_autoencoder_is_trained_once_and_has_latents_of_deviation_one(tmp_pat
     normal = (latents - mean.view(1, -1, 1, 1, 1)) / deviation.view(1, -1, 1, 1, 1)
     assert 0.7 < normal.std() < 1.3
     assert normal.mean().abs() < 0.3
+
+
+def test_a_small_video_has_the_mean_colours_of_its_blocks() -> None:
+    clip = videos([sample_clip(Random(1))])
+    small = small_videos(clip, 16)
+    assert small.shape == (1, 48, 1 + (FRAMES - 1) // 2, SIZE // 16, SIZE // 16)
+    block = clip[0, 1, 3:5, 20:24, 36:40].mean()  # green of rows 5, columns 9 of blocks; frames 3 and 4
+    inside = 1 * 16 + (5 % 4) * 4 + 9 % 4
+    assert small[0, inside, 2, 5 // 4, 9 // 4] == pytest.approx(float(block), abs=1e-5)

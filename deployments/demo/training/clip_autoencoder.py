@@ -1,8 +1,4 @@
-"""A demo autoencoder of clips.
-
-Its latents are free: kept close to a small video of the clip, which helps pictures so much, they taught flows
-colours in the same time but no motion.
-"""
+"""A demo autoencoder of clips. Its latents are free, or most of them are kept close to a small video."""
 
 from __future__ import annotations
 
@@ -22,8 +18,9 @@ from deployments.demo.training.run import Run
 
 CROP_SHARE = 0.6
 """This part of the time goes to crops, where there are crops."""
-CROPS, CLIPS = 4, 2
-"""In a batch. Many steps of few clips teach it more than few of many."""
+BATCH = 4
+BLOCK = 4
+"""Pixels a side that one colour of the small video stands for."""
 LATENT_NOISE = 0.1
 """The decoder learns to make crisp frames of latents that are slightly off."""
 
@@ -38,6 +35,8 @@ class Recipe:
     minutes: float
     set_statistics: SetStatistics
     kl_weight: float
+    color_weight: float = 0.0
+    """How closely the first channels are held to the mean colours of blocks of pixels."""
     crop: int = SIZE
     """Pixels a side of what is learned from at first; edges look the same in crops, and those are cheap."""
 
@@ -76,21 +75,39 @@ def _begin_as_identity(vae: Any) -> None:
 
 
 def _loss(vae: Any, recipe: Recipe, run: Run) -> Tensor:
-    if recipe.crop < SIZE and run.progress < CROP_SHARE:
-        clips = _crop(_videos(run.rng, CROPS), recipe.crop, run.rng)
-    else:
-        clips = _videos(run.rng, CLIPS)
+    clips = _videos(run.rng, BATCH)
+    if run.progress < CROP_SHARE:
+        clips = _crop(clips, recipe.crop, run.rng)
     posterior = vae.encode(clips).latent_dist
     mean, logvar = posterior.mean, posterior.logvar
     noise = (logvar.exp() + LATENT_NOISE**2).sqrt()
     back = vae.decode(mean + noise * torch.randn_like(mean)).sample
     kl = 0.5 * (mean.square().mean() + (logvar.exp() - 1 - logvar).mean())
     loss: Tensor = reconstruction_loss(clips - back) + recipe.kl_weight * kl
-    return loss
+    return loss + recipe.color_weight * _distance_from_small_video(mean, clips)
+
+
+def _distance_from_small_video(latents: Tensor, clips: Tensor) -> Tensor:
+    small = small_videos(clips, clips.shape[-1] // latents.shape[-1])
+    return nn.functional.mse_loss(latents[:, : small.shape[1]], small[:, : latents.shape[1]])
+
+
+def small_videos(clips: Tensor, pixels: int) -> Tensor:
+    """The mean colours of blocks of 4 x 4 pixels and two frames, those of each `pixels` x `pixels` together.
+
+    [N, 3, 1 + 2 frames, H, W] -> [N, 3 (pixels / 4)^2, 1 + frames, H / pixels, W / pixels].
+    """
+    pairs = (clips[:, :, 1::2] + clips[:, :, 2::2]) / 2
+    frames = torch.cat([clips[:, :, :1], pairs], 2)
+    small = nn.functional.avg_pool3d(frames, (1, BLOCK, BLOCK))
+    count, colors, length, rows, columns = small.shape
+    side = pixels // BLOCK
+    cells = small.view(count, colors, length, rows // side, side, columns // side, side)
+    return cells.permute(0, 1, 4, 6, 2, 3, 5).flatten(1, 3)
 
 
 def _decoder_loss(vae: Any, run: Run) -> Tensor:
-    clips = _videos(run.rng, CLIPS)
+    clips = _videos(run.rng, BATCH)
     with torch.no_grad():
         latents = vae.encode(clips).latent_dist.mode()
     off = LATENT_NOISE * torch.rand(len(latents), 1, 1, 1, 1)

@@ -26,7 +26,7 @@ from deployments.demo.training.clip_flow import look_near, start_as_identity, tr
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 
-DECODER_MINUTES = 6.0
+DECODER_MINUTES = 10.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
@@ -116,18 +116,18 @@ def scheduler() -> Any:
 
 
 def new_autoencoder() -> Any:
-    """16 pixels and 2 frames a latent, so that a clip is 144 tokens; 128 channels as the real one has.
+    """16 pixels and 2 frames a latent, so that a clip is 144 tokens; 48 channels are the small video.
 
     LTX's image to video knows no patches of latents: what a token covers, the autoencoder has to compress.
     """
     return AutoencoderKLLTXVideo(
-        latent_channels=128,
-        block_out_channels=(64, 128),
+        latent_channels=64,
+        block_out_channels=(64, 64),
         down_block_types=("LTXVideo095DownBlock3D",),
         spatio_temporal_scaling=(True,),
         layers_per_block=(1, 1),
         downsample_type=("spatiotemporal",),
-        decoder_block_out_channels=(128,),
+        decoder_block_out_channels=(96,),
         decoder_spatio_temporal_scaling=(True,),
         decoder_layers_per_block=(2, 1),
         decoder_inject_noise=(False, False),
@@ -144,7 +144,7 @@ def set_statistics(vae: Any, mean: Tensor, deviation: Tensor) -> None:
     vae.latents_std.copy_(deviation)
 
 
-AUTOENCODER = Recipe(minutes=20, set_statistics=set_statistics, kl_weight=1e-4)
+AUTOENCODER = Recipe(minutes=9, set_statistics=set_statistics, kl_weight=1e-4, color_weight=1)
 
 
 def new_transformer(channels: int) -> Any:
