@@ -57,7 +57,7 @@ class SqlMediaIndex:
             return media_of_job(connection, job_id)
 
     def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
-        matching = [table.c.job_id.is_not(None), *_conditions(query)]
+        matching = _conditions(query)
         newest = newest_first(table, *matching, cursor=cursor)
         with self._database.read() as connection:
             rows = connection.execute(newest.limit(limit + 1).offset(offset)).all()
@@ -71,7 +71,7 @@ class SqlMediaIndex:
         )
 
     def ids(self, query: MediaQuery) -> tuple[MediaId, ...]:
-        matching = [table.c.job_id.is_not(None), *_conditions(query)]
+        matching = _conditions(query)
         newest = newest_first(table, *matching, cursor=None).with_only_columns(table.c.id)
         with self._database.read() as connection:
             return tuple(map(MediaId, connection.scalars(newest)))
@@ -109,10 +109,7 @@ class SqlMediaIndex:
             return tuple(_media(row) for row in connection.execute(change))
 
     def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
-        change = delete(table).where(_is(media_id, client)).returning(table)
-        with self._database.write() as connection:
-            row = connection.execute(change).one_or_none()
-        return None if row is None else _media(row)
+        return next(iter(self.delete_all((media_id,), client=client)), None)
 
     def delete_all(self, media_ids: Sequence[MediaId], *, client: str | None = None) -> tuple[Media, ...]:
         change = delete(table).where(table.c.id.in_(media_ids), _belongs_to(client)).returning(table)
@@ -159,7 +156,8 @@ def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
         "favorite": query.favorite,
         "client": query.client,
     }
-    conditions = [table.c[name] == value for name, value in equal.items() if value is not None]
+    conditions: list[ColumnElement[bool]] = [table.c.job_id.is_not(None)]  # an upload is not shown
+    conditions += [table.c[name] == value for name, value in equal.items() if value is not None]
     if query.since is not None:
         conditions.append(table.c.created_at >= query.since)
     if query.until is not None:

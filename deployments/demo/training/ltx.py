@@ -22,7 +22,7 @@ from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
 from deployments.demo.training.clip_autoencoder import Recipe, sharpen, train_clip_autoencoder
-from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_flow import Velocity, look_near, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 
@@ -61,6 +61,25 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.latent_channels)
     pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
+    velocity = new_velocity(transformer, encoder, vae)
+    train_clip_flow(
+        transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
+    )
+    sharpen(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
+    components = {
+        "scheduler": scheduler(),
+        "vae": vae,
+        "text_encoder": encoder,
+        "tokenizer": tokenizer,
+        "transformer": transformer,
+    }
+    write_pipeline(LTXImageToVideoPipeline(**components), folder / "demo-ltx-i2v" / "pipeline")
+    write_pipeline(LTXPipeline(**components), home / "pipeline")
+    return home / "pipeline"
+
+
+def new_velocity(transformer: Any, encoder: Any, vae: Any) -> Velocity:
+    """What the flow learns, by a compiled copy that shares the transformer's weights."""
     fast: Any = torch.compile(transformer)
 
     def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
@@ -82,20 +101,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
         )[0]
         return predicted.transpose(1, 2).view_as(mixed)
 
-    train_clip_flow(
-        transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
-    )
-    sharpen(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
-    components = {
-        "scheduler": scheduler(),
-        "vae": vae,
-        "text_encoder": encoder,
-        "tokenizer": tokenizer,
-        "transformer": transformer,
-    }
-    write_pipeline(LTXImageToVideoPipeline(**components), folder / "demo-ltx-i2v" / "pipeline")
-    write_pipeline(LTXPipeline(**components), home / "pipeline")
-    return home / "pipeline"
+    return velocity
 
 
 def _frame_rate() -> Tensor:

@@ -20,7 +20,7 @@ from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, umt5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
 from deployments.demo.training.clip_autoencoder import train_clip_autoencoder
-from deployments.demo.training.clip_flow import look_near, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_flow import Velocity, look_near, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder
@@ -44,20 +44,7 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     encoder = trained_text_encoder(umt5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.z_dim)
     pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
-    fast: Any = torch.compile(transformer)
-
-    def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        with torch.no_grad():
-            texts = encoder(ids, mask).last_hidden_state * mask[..., None]
-        tokens = mixed.shape[-2] * mixed.shape[-1] // PATCH**2
-        predicted: Tensor = fast(
-            hidden_states=mixed,
-            timestep=1000 * levels.repeat_interleave(tokens, 1),
-            encoder_hidden_states=texts,
-            return_dict=False,
-        )[0]
-        return predicted
-
+    velocity = new_velocity(transformer, encoder)
     train_clip_flow(
         transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
     )
@@ -72,6 +59,25 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     write_pipeline(WanImageToVideoPipeline(**components), folder / "demo-wan-i2v" / "pipeline")
     write_pipeline(WanPipeline(**components), home / "pipeline")
     return home / "pipeline"
+
+
+def new_velocity(transformer: Any, encoder: Any) -> Velocity:
+    """What the flow learns, by a compiled copy that shares the transformer's weights."""
+    fast: Any = torch.compile(transformer)
+
+    def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            texts = encoder(ids, mask).last_hidden_state * mask[..., None]
+        tokens = mixed.shape[-2] * mixed.shape[-1] // PATCH**2
+        predicted: Tensor = fast(
+            hidden_states=mixed,
+            timestep=1000 * levels.repeat_interleave(tokens, 1),
+            encoder_hidden_states=texts,
+            return_dict=False,
+        )[0]
+        return predicted
+
+    return velocity
 
 
 def scheduler() -> Any:
