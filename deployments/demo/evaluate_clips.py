@@ -149,7 +149,7 @@ def main() -> None:
         sheet = strips(
             [s.frames for s in shown], [s.prompt for s in shown], [not s.verdict.all for s in shown]
         )
-        sheet.quantize(128).save(arguments.sheet, optimize=True)
+        sheet.save(arguments.sheet, optimize=True)
 
 
 if __name__ == "__main__":
