@@ -12,7 +12,8 @@ from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import Conflict, NotFound
 from serve_app.api.schemas import MoveBody, Name, Text
 from serve_app.api.services import Injected, Services
-from serve_app.api.submit import IdempotencyKey, resubmit
+from serve_app.api.submission import idempotency, resubmit
+from serve_app.api.submit import IdempotencyKey
 from serve_app.api.views import job_view
 from storage.jobs import Job, JobId, JobStatus
 from storage.media import Media
@@ -137,7 +138,7 @@ async def retry(
     job = await _find(services, caller, job_id)
     if not job.status.ended:
         raise Conflict(f"The job has not ended: it is {job.status.value}")
-    again = await resubmit(services, request, caller, job, key=key)
+    again = await resubmit(services, caller, job, idempotency(key, request.url.path))
     return {"job_id": again.id, "status": again.status.value, "message": f"Submitted again as {again.id}"}
 
 

@@ -1,0 +1,127 @@
+"""From a validated request to a job on disk, whatever API it came by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from configs.models import ModelSpec
+from configs.settings import Settings
+from deployments.weights import status
+from serve_app.api.callers import Caller
+from serve_app.api.errors import Conflict, InvalidRequest, NotFound
+from serve_app.api.services import Services
+from serve_app.api.validation import choose_model
+from serve_app.webhooks import AddressRefused, check_address
+from storage.jobs import NO_QUOTA, Job, JobId, Quota
+from storage.media import MediaId
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """What makes a submit that comes again the same: its key, and a digest of what it asked for."""
+
+    key: str
+    request_hash: str
+
+
+def idempotency(key: str | None, path: str, body: BaseModel | None = None) -> Idempotency | None:
+    """None without a key."""
+    if not key:
+        return None
+    text = json.dumps([path, body and body.model_dump(mode="json")], sort_keys=True)
+    return Idempotency(key, hashlib.sha256(text.encode()).hexdigest())
+
+
+def new_job(
+    services: Services,
+    spec: ModelSpec,
+    prompt: str,
+    negative_prompt: str,
+    settings: dict[str, Any],
+    *,
+    webhook_url: str | None = None,
+) -> Job:
+    """A job of complete settings. Raises InvalidRequest for a webhook's address that is not allowed."""
+    if webhook_url is not None:
+        _check_webhook(services, webhook_url)
+    return Job(
+        id=JobId(str(uuid.uuid4())),
+        type=spec.type,
+        model=spec.name,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        settings=settings,
+        seed=settings["seed"],
+        created_at=services.clock(),
+        webhook_url=webhook_url,
+    )
+
+
+async def submit(services: Services, caller: Caller, job: Job, once: Idempotency | None = None) -> Job:
+    """Put the job on disk and wake the dispatcher; with a key that is known, the job it made comes back.
+
+    Raises InvalidRequest for a model that may not be fetched, and the storage's errors for a full queue,
+    a used-up quota and a key of another request.
+    """
+    if once is not None:
+        job = replace(job, idempotency_key=once.key, request_hash=once.request_hash)
+    await _check_available(services, services.registry[job.model])
+    settings = services.settings
+    added = await services.blocking(
+        services.jobs.add,
+        replace(job, client=caller.client),
+        max_pending=settings.max_pending,
+        quota=_quota(settings, caller),
+    )
+    services.dispatcher.wake(added.id, added.status)
+    return added
+
+
+async def resubmit(services: Services, caller: Caller, job: Job, once: Idempotency | None) -> Job:
+    """A new job with the settings and the seed of an ended one."""
+    spec = choose_model(services.registry, job.model, job.type)
+    if (source_id := job.settings.get("source_image_id")) is not None:
+        await check_source(services, caller, source_id)
+    url = job.webhook_url
+    again = new_job(services, spec, job.prompt, job.negative_prompt, dict(job.settings), webhook_url=url)
+    return await submit(services, caller, again, once)
+
+
+async def check_source(services: Services, caller: Caller, source_id: str) -> None:
+    """Raises NotFound for a picture that the caller may not see, Conflict for a clip."""
+    media = await services.blocking(services.media.get, MediaId(source_id), client=caller.scope)
+    if media is None:
+        raise NotFound(f"Source image not found: {source_id}")
+    if media.media_type == "video":
+        raise Conflict(f"{source_id} is a video; the source must be a picture", code="source_is_video")
+
+
+async def _check_available(services: Services, spec: ModelSpec) -> None:
+    """A model that must not be downloaded can be used if its files are here."""
+    if spec.download_enabled:
+        return
+    found = await services.blocking(status, spec, services.downloads)
+    if not found.present:
+        raise InvalidRequest(
+            f"Model {spec.name} is not here, and its DOWNLOAD_MODEL variable forbids to fetch it"
+        )
+
+
+def _check_webhook(services: Services, url: str) -> None:
+    try:
+        check_address(url, services.settings.webhook_hosts)
+    except AddressRefused as error:
+        raise InvalidRequest(str(error), code="webhook_refused") from error
+
+
+def _quota(settings: Settings, caller: Caller) -> Quota:
+    keys = settings.api_keys or settings.admin_keys
+    if keys and caller.admin:
+        return NO_QUOTA
+    return Quota(waiting=settings.max_pending_per_client, outputs_per_day=settings.max_outputs_per_day)
