@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,17 @@ from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
 from deployments.demo.training.clip_autoencoder import Recipe, sharpen, train_clip_autoencoder
-from deployments.demo.training.clip_flow import Velocity, look_near, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_flow import Velocity, compiled, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
+from deployments.demo.training.places import Places
 
-DECODER_MINUTES = 10.0
+DECODER_MINUTES = 25.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
 FRAME_RATES, RATE_SHARES = (8, 12, 16, 24, 25, 30), (1, 1, 5, 1, 1, 1)
 """The frame rate stretches the positions in time; clips look the same at each."""
-TIME, ROW, COLUMN = range(3)
-NEAR_PAIRS = (
-    *((frequency, TIME, 1) for frequency in (6, 7, 8)),
-    *((frequency, axis, 0) for frequency in (8, 9) for axis in (ROW, COLUMN)),
-    *((frequency, COLUMN, 1) for frequency in (10, 11, 14)),
-    *((frequency, ROW, 0) for frequency in (10, 11, 14)),
-    *((frequency, TIME, 0) for frequency in (11, 12)),
-    *((frequency, ROW, 1) for frequency in (16, 17, 18)),
-    *((frequency, COLUMN, 0) for frequency in (16, 17, 18)),
-    *((frequency, TIME, 0) for frequency in (17, 19)),
-)
-"""Frequencies and axes by which the second, third and fourth head look near, and how many tokens to one side:
-each to the side along another axis, in every other block to the other side."""
 NAME = "demo-ltx-t2v"
 
 
@@ -62,8 +49,17 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     transformer = new_transformer(vae.config.latent_channels)
     pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
     velocity = new_velocity(transformer, encoder, vae)
+    places = Places(transformer.transformer_blocks, WIDTH, latent_shape(vae)[1:])
     train_clip_flow(
-        transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
+        transformer,
+        velocity,
+        pool,
+        tokenizer,
+        home / "flow.pt",
+        minutes=minutes,
+        seed=seed,
+        shift=SHIFT,
+        places=places,
     )
     sharpen(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
@@ -80,7 +76,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
 
 def new_velocity(transformer: Any, encoder: Any, vae: Any) -> Velocity:
     """What the flow learns, by a compiled copy that shares the transformer's weights."""
-    fast: Any = torch.compile(transformer)
+    fast = compiled(transformer)
 
     def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         _, _, frames, rows, columns = mixed.shape
@@ -88,7 +84,7 @@ def new_velocity(transformer: Any, encoder: Any, vae: Any) -> Velocity:
             texts = encoder(ids).last_hidden_state
         scale = vae.temporal_compression_ratio / _frame_rate()
         pixels = vae.spatial_compression_ratio
-        predicted: Tensor = fast(
+        predicted = fast(
             hidden_states=mixed.flatten(2).transpose(1, 2),
             timestep=1000 * levels.repeat_interleave(rows * columns, 1),
             encoder_hidden_states=texts,
@@ -97,8 +93,7 @@ def new_velocity(transformer: Any, encoder: Any, vae: Any) -> Velocity:
             height=rows,
             width=columns,
             rope_interpolation_scale=(scale, pixels, pixels),
-            return_dict=False,
-        )[0]
+        )
         return predicted.transpose(1, 2).view_as(mixed)
 
     return velocity
@@ -164,27 +159,7 @@ def new_transformer(channels: int) -> Any:
         caption_channels=T5_WIDTH,
     )
     start_as_identity(transformer, transformer.transformer_blocks, ("proj_out", "time_embed.linear"))
-    for index, block in enumerate(transformer.transformer_blocks):
-        side = 1 if index % 2 == 0 else -1
-        look_near(
-            block.attn1,
-            {_channel(pair, axis): side * ahead * _turn(pair, axis) for pair, axis, ahead in NEAR_PAIRS},
-        )
     return transformer
-
-
-def _channel(frequency: int, axis: int) -> int:
-    """The first of the two channels that a frequency turns for an axis."""
-    return WIDTH % 6 + 2 * (3 * frequency + axis)
-
-
-def _turn(frequency: int, axis: int) -> float:
-    """The angle by which it turns them from one token to the next, at 16 frames a second.
-
-    From LTXVideoRotaryPosEmbed: frequencies from 1 to 10,000 in even ratios, over 20 seconds and 2048 pixels.
-    """
-    step = 2 / 16 / 20 if axis == TIME else 16 / 2048
-    return math.pi * step * math.pow(10_000, frequency / (WIDTH // 6 - 1))
 
 
 def latent_shape(vae: Any) -> tuple[int, ...]:

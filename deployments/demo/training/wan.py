@@ -20,7 +20,13 @@ from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, umt5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
 from deployments.demo.training.clip_autoencoder import train_clip_autoencoder
-from deployments.demo.training.clip_flow import Velocity, look_near, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_flow import (
+    Velocity,
+    compiled,
+    look_near,
+    start_as_identity,
+    train_clip_flow,
+)
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder
@@ -63,19 +69,17 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
 
 def new_velocity(transformer: Any, encoder: Any) -> Velocity:
     """What the flow learns, by a compiled copy that shares the transformer's weights."""
-    fast: Any = torch.compile(transformer)
+    fast = compiled(transformer)
 
     def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             texts = encoder(ids, mask).last_hidden_state * mask[..., None]
         tokens = mixed.shape[-2] * mixed.shape[-1] // PATCH**2
-        predicted: Tensor = fast(
+        return fast(
             hidden_states=mixed,
             timestep=1000 * levels.repeat_interleave(tokens, 1),
             encoder_hidden_states=texts,
-            return_dict=False,
-        )[0]
-        return predicted
+        )
 
     return velocity
 
@@ -102,7 +106,7 @@ def new_transformer(channels: int) -> Any:
     )
     start_as_identity(transformer, transformer.blocks, ("proj_out", "condition_embedder.time_proj"))
     for block in transformer.blocks:
-        look_near(block.attn1, dict.fromkeys(_near_channels(), 0.0))
+        look_near(block.attn1, _near_channels())
     return transformer
 
 
