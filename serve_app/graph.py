@@ -84,7 +84,7 @@ def build_app(args: dict[str, Any]) -> Application:
         name="Dispatcher", num_replicas=1, max_ongoing_requests=1000, ray_actor_options=ON_HEAD, **SOON
     )
     ingress = serve.deployment(serve.ingress()(IngressReplica)).options(
-        name="Ingress", num_replicas=1, max_ongoing_requests=10_000, ray_actor_options=ON_HEAD, **SOON
+        name="Ingress", num_replicas=2, max_ongoing_requests=10_000, ray_actor_options=ON_HEAD, **SOON
     )
     return ingress.bind(settings, registry, dispatcher.bind(settings, registry, families))
 
