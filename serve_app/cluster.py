@@ -42,6 +42,8 @@ RAY_ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     # How long a node may take to start the agent of its dashboard: on a busy machine more than Ray's 30 s.
     "RAY_agent_register_timeout_ms": "120000",
+    # How many logs its log monitor has open, those of ended processes among them; Ray's own number is 200.
+    "RAY_LOG_MONITOR_MAX_OPEN_FILES": "50",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's processes listen on the loopback address alone, as they always do on macOS and Windows; with
     # Ray's default for Linux, other machines could reach them.
@@ -71,6 +73,8 @@ class Connection:
     processes: RayProcesses | None
     dashboard_url: str | None
     token_file: Path | None
+    #: The folder of a cluster that was started here.
+    session: Path | None
 
     @property
     def own(self) -> bool:
@@ -96,12 +100,14 @@ def _start(settings: Settings) -> Connection:
     import ray
 
     context = _start_ray(settings)
-    remember(Path(ray._private.worker._global_node.get_session_dir_path()), settings.data_dir)
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    remember(session, settings.data_dir)
     protected = os.environ["RAY_AUTH_MODE"] == "token"
     return Connection(
         processes=RayProcesses(),
         dashboard_url=_dashboard_url(context),
         token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]) if protected else None,
+        session=session,
     )
 
 
@@ -134,7 +140,7 @@ def _join() -> Connection:
     import ray
 
     context = ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    return Connection(processes=None, dashboard_url=_dashboard_url(context), token_file=None)
+    return Connection(processes=None, dashboard_url=_dashboard_url(context), token_file=None, session=None)
 
 
 def _dashboard_url(context: Any) -> str | None:

@@ -23,7 +23,6 @@ from deployments import FAMILIES
 from deployments.fake import FakeFamily
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
-from serve_app.api.events import EventLog
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.dispatcher import Dispatcher
@@ -293,7 +292,6 @@ def app_over(services: Services, key: str) -> FastAPI:
         _apps[key] = create_app(services)
     app = _apps[key]
     app.state.services = services
-    app.state.events = EventLog(services.news)
     return app
 
 
