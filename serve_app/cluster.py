@@ -6,6 +6,8 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,6 +59,9 @@ PRELOAD = {"RAY_preload_python_modules": "ray.serve._private.replica,serve_app.r
 #: Ray's object store carries requests and finished files between processes; this is plenty.
 OBJECT_STORE_BYTES = 512 << 20
 
+
+#: Seconds within which the first node of a new cluster must be there.
+NODE_TIMEOUT_S = 120.0
 
 #: Ray Serve's own limit of 60 s is too short for a machine that is busy with something else.
 DEPLOY_TIMEOUT_S = 180.0
@@ -112,7 +117,7 @@ def _start(settings: Settings) -> Connection:
 
 
 def _start_ray(settings: Settings) -> Any:
-    """Ray waits 30 s for its first node, too little on a very busy machine: then once more from nothing."""
+    """Patiently; where that was not enough, once more from nothing."""
     import ray
 
     start = partial(
@@ -127,13 +132,41 @@ def _start_ray(settings: Settings) -> Any:
         log_to_driver=False,
     )
     try:
-        return start()
+        with _patience():
+            return start()
     except Exception as error:  # Ray raises no class of its own
         if "timed out during startup" not in str(error):
             raise
         ray.shutdown()
         RayProcesses().end()
         return start()
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Ray waits 30 s for its first node, too little on a very busy machine; it has no setting for that (2.60).
+
+    It gives up when a look at the node fails after that time; here it is the look that waits.
+    """
+    from ray._private import services
+
+    look = services.get_node
+
+    def patient_look(*arguments: Any) -> Any:
+        deadline = time.monotonic() + NODE_TIMEOUT_S
+        while True:
+            try:
+                return look(*arguments)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+
+    services.get_node = patient_look
+    try:
+        yield
+    finally:
+        services.get_node = look
 
 
 def _join() -> Connection:
