@@ -144,7 +144,7 @@ def _start_ray(settings: Settings) -> Any:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Ray waits 30 s for its first node, too little on a very busy machine; it has no setting for that (2.60).
+    """Ray waits 30 s for its first node, too few on a busy machine, and has no setting for it (2.60).
 
     It gives up when a look at the node fails after that time; here it is the look that waits.
     """
