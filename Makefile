@@ -3,6 +3,10 @@ MODELS ?= demo
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
+# Tests that start no server, so that several can run at once.
+ALONE := tests/models tests/spawn
+# Python keeps what it has compiled, rather than each of a server's processes do it again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install install-test run test unit lint lint-page screenshots bench bench-sharing simulate chaos soak clean
 
@@ -26,7 +30,8 @@ run: install
 	$(BIN)/cyberimage up --models $(MODELS) --example
 
 test: lint unit
-	$(BIN)/python -m pytest --ignore tests/unit
+	$(BIN)/python -m pytest $(ALONE) --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/unit $(addprefix --ignore ,$(ALONE))
 
 unit: install-test
 	$(BIN)/python -m pytest tests/unit --numprocesses logical

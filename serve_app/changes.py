@@ -3,8 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+
+#: Jobs whose last change is kept for those who come back.
+KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """After which change somebody is: a number that holds for one life of the process that counts."""
+
+    run: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.run}-{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """The position that was written so; None for anything else."""
+        run, _, number = text.partition("-")
+        return cls(run, int(number)) if number.isascii() and number.isdigit() and len(number) < 20 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    number: int
+    job_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that has changed after `since`, in order. Of several changes of one job it has the last."""
+
+    since: Position
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def end(self) -> Position:
+        return Position(self.since.run, self.changes[-1].number) if self.changes else self.since
 
 
 class Subscription:
@@ -31,14 +74,54 @@ class Subscription:
 
 
 class Broadcaster:
-    """Tells every subscriber of every change, once. Several changes of one job may arrive as the last one."""
+    """Tells every subscriber of every change, and keeps the last changes by number.
+
+    The one that `publish` is called on counts; in other processes there may be copies of it, which `take`
+    its pages and have the same numbers.
+    """
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
+        self._run = secrets.token_hex(4)
+        self._newest = 0
+        #: Everything after this number is kept.
+        self._oldest = 0
+        self._kept: OrderedDict[str, Change] = OrderedDict()
 
     def publish(self, job_id: str, status: str) -> None:
+        self._add(Change(self._newest + 1, job_id, status))
+
+    def take(self, page: Page) -> None:
+        """Copy what another one has published. What does not follow on what is kept replaces it."""
+        if page.since != self.newest:
+            self._kept.clear()
+            self._run = page.since.run
+            self._oldest = self._newest = page.since.number
+        for change in page.changes:
+            self._add(change)
+
+    def _add(self, change: Change) -> None:
+        self._newest = change.number
+        self._kept.pop(change.job_id, None)
+        self._kept[change.job_id] = change
+        if len(self._kept) > KEPT:
+            self._oldest = self._kept.popitem(last=False)[1].number
         for subscription in self._subscriptions:
-            subscription.put(job_id, status)
+            subscription.put(change.job_id, change.status)
+
+    @property
+    def newest(self) -> Position:
+        return Position(self._run, self._newest)
+
+    def knows(self, position: Position) -> bool:
+        """Whether it is known what has changed since."""
+        return position.run == self._run and self._oldest <= position.number <= self._newest
+
+    def after(self, position: Position | None) -> Page:
+        """What has changed since; if that is not known, all that is kept, since an earlier position."""
+        since = position if position and self.knows(position) else Position(self._run, self._oldest)
+        newer = takewhile(lambda change: change.number > since.number, reversed(self._kept.values()))
+        return Page(since, tuple(newer)[::-1])
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
@@ -49,8 +132,16 @@ class Broadcaster:
         finally:
             self._subscriptions.discard(subscription)
 
-    async def stream(self, heartbeat_s: float) -> AsyncIterator[dict[str, str]]:
-        """Changes without end; an empty dict after `heartbeat_s` seconds without one."""
+    async def pages(self, position: Position | None, heartbeat_s: float) -> AsyncIterator[Page]:
+        """What has changed since the position, and so on without end; empty after `heartbeat_s` of silence.
+
+        A page that does not begin where the one before has ended (the first: at the position) tells that what
+        happened between them is not known.
+        """
         with self.subscribe() as subscription:
             while True:
-                yield await subscription.next(heartbeat_s)
+                page = self.after(position)
+                if page.end == position and await subscription.next(heartbeat_s):
+                    continue
+                position = page.end
+                yield page

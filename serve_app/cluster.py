@@ -6,6 +6,8 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +44,8 @@ RAY_ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     # How long a node may take to start the agent of its dashboard: on a busy machine more than Ray's 30 s.
     "RAY_agent_register_timeout_ms": "120000",
+    # How many logs its log monitor has open, those of ended processes among them; Ray's own number is 200.
+    "RAY_LOG_MONITOR_MAX_OPEN_FILES": "50",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's processes listen on the loopback address alone, as they always do on macOS and Windows; with
     # Ray's default for Linux, other machines could reach them.
@@ -55,6 +59,9 @@ PRELOAD = {"RAY_preload_python_modules": "ray.serve._private.replica,serve_app.r
 #: Ray's object store carries requests and finished files between processes; this is plenty.
 OBJECT_STORE_BYTES = 512 << 20
 
+
+#: Seconds within which the first node of a new cluster must be there.
+NODE_TIMEOUT_S = 120.0
 
 #: Ray Serve's own limit of 60 s is too short for a machine that is busy with something else.
 DEPLOY_TIMEOUT_S = 180.0
@@ -71,6 +78,8 @@ class Connection:
     processes: RayProcesses | None
     dashboard_url: str | None
     token_file: Path | None
+    #: The folder of a cluster that was started here.
+    session: Path | None
 
     @property
     def own(self) -> bool:
@@ -96,17 +105,19 @@ def _start(settings: Settings) -> Connection:
     import ray
 
     context = _start_ray(settings)
-    remember(Path(ray._private.worker._global_node.get_session_dir_path()), settings.data_dir)
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    remember(session, settings.data_dir)
     protected = os.environ["RAY_AUTH_MODE"] == "token"
     return Connection(
         processes=RayProcesses(),
         dashboard_url=_dashboard_url(context),
         token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]) if protected else None,
+        session=session,
     )
 
 
 def _start_ray(settings: Settings) -> Any:
-    """Ray waits 30 s for its first node, too little on a very busy machine: then once more from nothing."""
+    """Patiently; where that was not enough, once more from nothing."""
     import ray
 
     start = partial(
@@ -121,7 +132,8 @@ def _start_ray(settings: Settings) -> Any:
         log_to_driver=False,
     )
     try:
-        return start()
+        with _patience():
+            return start()
     except Exception as error:  # Ray raises no class of its own
         if "timed out during startup" not in str(error):
             raise
@@ -130,11 +142,38 @@ def _start_ray(settings: Settings) -> Any:
         return start()
 
 
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Ray waits 30 s for its first node, too few on a busy machine, and has no setting for it (2.60).
+
+    It gives up when a look at the node fails after that time; here it is the look that waits.
+    """
+    from ray._private import services
+
+    look = services.get_node
+
+    def patient_look(*arguments: Any) -> Any:
+        deadline = time.monotonic() + NODE_TIMEOUT_S
+        while True:
+            try:
+                return look(*arguments)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+
+    services.get_node = patient_look
+    try:
+        yield
+    finally:
+        services.get_node = look
+
+
 def _join() -> Connection:
     import ray
 
     context = ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    return Connection(processes=None, dashboard_url=_dashboard_url(context), token_file=None)
+    return Connection(processes=None, dashboard_url=_dashboard_url(context), token_file=None, session=None)
 
 
 def _dashboard_url(context: Any) -> str | None:

@@ -23,7 +23,7 @@ from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
 from serve_app.api.views import end_view
 from serve_app.blocking import Blocking
-from serve_app.changes import Broadcaster
+from serve_app.changes import Broadcaster, Page, Position
 from serve_app.cluster import APP_NAME
 from serve_app.dispatcher import Dispatcher
 from serve_app.fleet import Overview, gpu_shares
@@ -45,8 +45,11 @@ from storage.retention import Retention
 #: The database and the media folder are on the head node, so their users must be there.
 ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 
-#: How soon the death of their one replica is noticed; Ray's own period is 10 s.
+#: How soon the death of a replica is noticed; Ray's own period is 10 s.
 SOON = {"health_check_period_s": 1}
+
+#: When one dies, the other answers: a new one takes seconds to start, and each has 200 MB of memory.
+INGRESSES = 2
 
 #: Reaction of a family deployment to demand; how long it stays warm is the policy's business.
 FROM_ZERO = {
@@ -84,7 +87,11 @@ def build_app(args: dict[str, Any]) -> Application:
         name="Dispatcher", num_replicas=1, max_ongoing_requests=1000, ray_actor_options=ON_HEAD, **SOON
     )
     ingress = serve.deployment(serve.ingress()(IngressReplica)).options(
-        name="Ingress", num_replicas=1, max_ongoing_requests=10_000, ray_actor_options=ON_HEAD, **SOON
+        name="Ingress",
+        num_replicas=INGRESSES,
+        max_ongoing_requests=10_000,
+        ray_actor_options=ON_HEAD,
+        **SOON,
     )
     return ingress.bind(settings, registry, dispatcher.bind(settings, registry, families))
 
@@ -197,9 +204,9 @@ class DispatcherReplica:
     async def preview(self, job_id: JobId) -> bytes | None:
         return self._dispatcher.preview(job_id)
 
-    async def changes(self) -> AsyncIterator[dict[str, str]]:
-        async for changes in self._news.stream(CHANGES_HEARTBEAT_S):
-            yield changes
+    async def changes(self, position: Position | None) -> AsyncIterator[Page]:
+        async for page in self._news.pages(position, CHANGES_HEARTBEAT_S):
+            yield page
 
 
 async def _tell_ends(settings: Settings, stores: Stores, news: Broadcaster) -> None:

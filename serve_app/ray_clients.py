@@ -159,12 +159,13 @@ class RayDispatcherClient:
             return None
 
     async def follow_changes(self) -> None:
-        """Pass the dispatcher's changes on, and begin again when its stream breaks. Runs until cancelled."""
+        """Copy the dispatcher's news, and begin again when its stream breaks. Runs until cancelled."""
+        position = None  # So that a new process has what the others have kept.
         while True:
             try:
-                async for changes in self._handle.options(stream=True).changes.remote():
-                    for job_id, status in changes.items():
-                        self._news.publish(job_id, status)
+                async for page in self._handle.options(stream=True).changes.remote(position):
+                    self._news.take(page)
+                    position = self._news.newest
             except Exception as error:
                 log.warning("the dispatcher's changes broke off: %r", error)
             await asyncio.sleep(1)

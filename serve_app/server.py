@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from configs.errors import ConfigError
 from configs.registry import load_registry
 from configs.settings import Settings, load_settings, to_environment
 from serve_app.ray_processes import RayProcesses, is_running
+from serve_app.ray_sessions import tidy
 
 #: Seconds within which a server must answer after it was deployed.
 READY_TIMEOUT_S = 120.0
@@ -37,6 +38,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Seconds between two looks at whether Ray lives, and between two tries to start again when it has died.
 LOOK_S = 0.5
 AGAIN_S = 10.0
+#: Seconds between two looks at how many logs Ray has left; a look takes some 0.1 s.
+TIDY_S = 300.0
 #: Tells this module, run as a program, that it takes the place of a server whose Ray has died.
 AGAIN = "--again"
 #: Ports tried after the default one.
@@ -86,7 +89,7 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
             _await_ready(info.url)
             with _announced(info):
                 on_ready(info)
-                _wait(stop, connection.processes)
+                _wait(stop, connection.processes, connection.session)
         except DeployFailed as error:
             raise ServerError(str(error)) from error
         except Exception as error:
@@ -103,11 +106,16 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
         _begin_again(to_environment(settings) | {"CYBERIMAGE_PORT": str(port)})
 
 
-def _wait(stop: threading.Event, ray: RayProcesses | None) -> None:
-    """Return when told to stop, or when Ray has died."""
+def _wait(stop: threading.Event, ray: RayProcesses | None, session: Path | None) -> None:
+    """Return when told to stop, or when Ray has died. Meanwhile keep the number of its logs within bounds."""
+    tidied = time.monotonic()
     while not stop.wait(LOOK_S):
         if ray is not None and not ray.alive:
             return
+        if session is not None and time.monotonic() - tidied > TIDY_S:
+            tidied = time.monotonic()
+            with suppress(OSError, psutil.Error):
+                tidy(session, psutil.Process().children(recursive=True))
 
 
 def _begin_again(variables: dict[str, str]) -> NoReturn:

@@ -13,7 +13,6 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from serve_app.api import docs, enrich, errors, events, jobs, media, models, pages, queue, server, submit
 from serve_app.api.body_limit import BodyLimit
-from serve_app.api.events import EventLog
 from serve_app.api.gate import Gate
 from serve_app.api.headers import SecurityHeaders
 from serve_app.api.openapi import describe
@@ -38,7 +37,6 @@ def create_app(services: Services) -> FastAPI:
         strict_content_type=False,
     )
     app.state.services = services
-    app.state.events = EventLog(services.news)
     secured = bool(services.settings.api_keys or services.settings.admin_keys)
     app.openapi = partial(  # type: ignore[method-assign]
         describe,
@@ -67,7 +65,8 @@ def create_app(services: Services) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    follower = asyncio.create_task(app.state.events.follow())
+    services: Services = app.state.services
+    follower = asyncio.create_task(services.outlooks.follow(services.news))
     yield
     follower.cancel()
-    app.state.services.blocking.close()
+    services.blocking.close()

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
-import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
 from serve_app.api.callers import CalledBy
 from serve_app.api.services import Injected, Services
-from serve_app.changes import Broadcaster, Subscription
+from serve_app.changes import KEPT, Broadcaster, Change, Position
 from storage.jobs import JobId
 
 router = APIRouter(tags=["Jobs"])
 
-#: Changes kept for clients that come back with Last-Event-ID.
-KEPT = 1000
 #: Seconds of silence after which a comment keeps the connection open.
 HEARTBEAT_S = 15.0
-
 
 #: Whether a listener may hear of the job with that id.
 Sees = Callable[[str], Awaitable[bool]]
@@ -34,66 +28,34 @@ async def everything(job_id: str) -> bool:
     return True
 
 
-class EventLog:
-    """Numbers the changes of this process and keeps the last of them."""
+async def stream(news: Broadcaster, last_event_id: str | None, sees: Sees = everything) -> AsyncIterator[str]:
+    """Events of the jobs that `sees` lets pass, after that one, without end.
 
-    def __init__(self, news: Broadcaster) -> None:
-        self._news = news
-        self._run = secrets.token_hex(4)
-        self._numbers = itertools.count(1)
-        self._kept: deque[tuple[int, str, str]] = deque(maxlen=KEPT)
-        self._grown = asyncio.Condition()
+    `event: resync` where it is not known what has changed: after an id that is not known (any more), and
+    when the process that counts has died meanwhile.
+    """
+    position = Position.parse(last_event_id or "")
+    if position is None or not news.knows(position):
+        position = news.newest
+        yield _event(position, "resync" if last_event_id else "hello", {})
+    async for page in news.pages(position, HEARTBEAT_S):
+        if page.since != position:
+            yield _event(page.since, "resync", {})
+        position = page.since
+        for change in page.changes:
+            position = Position(position.run, change.number)
+            if await sees(change.job_id):
+                yield _event(position, "job", _view(change))
+        if not page.changes:
+            yield ": still here\n\n"
 
-    async def follow(self) -> None:
-        """Record changes until cancelled."""
-        with self._news.subscribe() as subscription:
-            while True:
-                await self._record(subscription)
 
-    async def _record(self, subscription: Subscription) -> None:
-        for job_id, status in (await subscription.next()).items():
-            self._kept.append((next(self._numbers), job_id, status))
-        async with self._grown:
-            self._grown.notify_all()
+def _event(position: Position, kind: str, data: dict[str, str]) -> str:
+    return f"id: {position}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
 
-    async def stream(self, last_event_id: str | None, sees: Sees = everything) -> AsyncIterator[str]:
-        """Events of the jobs that `sees` lets pass, after that one, without end.
 
-        An id that is not known any more gives `event: resync`.
-        """
-        after = self._number(last_event_id)
-        if after is None:
-            after = self._newest
-            yield f"id: {self._run}-{after}\nevent: {'resync' if last_event_id else 'hello'}\ndata: {{}}\n\n"
-        while True:
-            for number, job_id, status in [kept for kept in self._kept if kept[0] > after]:
-                after = number
-                if not await sees(job_id):
-                    continue
-                data = json.dumps({"id": job_id, "status": status})
-                yield f"id: {self._run}-{number}\nevent: job\ndata: {data}\n\n"
-            if not await self._wait(after):
-                yield ": still here\n\n"
-
-    @property
-    def _newest(self) -> int:
-        return self._kept[-1][0] if self._kept else 0
-
-    def _number(self, event_id: str | None) -> int | None:
-        """The number in an id of this process, if all events after it are still kept."""
-        run, _, number = (event_id or "").partition("-")
-        if run != self._run or not (number.isdecimal() and len(number) < 20):
-            return None
-        oldest = self._kept[0][0] if self._kept else 1
-        return int(number) if oldest - 1 <= int(number) <= self._newest else None
-
-    async def _wait(self, after: int) -> bool:
-        try:
-            async with asyncio.timeout(HEARTBEAT_S), self._grown:
-                await self._grown.wait_for(lambda: self._newest > after)
-        except TimeoutError:
-            return False
-        return True
+def _view(change: Change) -> dict[str, str]:
+    return {"id": change.job_id, "status": change.status}
 
 
 @router.get(
@@ -102,7 +64,6 @@ class EventLog:
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
 )
 def events(
-    request: Request,
     services: Injected,
     caller: CalledBy,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
@@ -110,8 +71,8 @@ def events(
     """`event: job`, `data: {"id", "status"}`: this job has changed, look again."""
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     sees = everything if caller.scope is None else of_client(services, caller.scope)
-    stream = request.app.state.events.stream(last_event_id, sees)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+    content = stream(services.news, last_event_id, sees)
+    return StreamingResponse(content, media_type="text/event-stream", headers=headers)
 
 
 def of_client(services: Services, client: str) -> Sees:

@@ -14,6 +14,8 @@ from serve_app.api.rates import Rates, whole_seconds
 
 #: Open to a load balancer, by whatever name and without a key.
 OPEN_PATHS = frozenset({"/health"})
+#: In the data directory.
+RATES_FILE = "request_rates"
 
 
 class Gate:
@@ -23,7 +25,8 @@ class Gate:
         self._app = app
         self._settings = settings
         self._keys = Keys(settings)
-        self._rates = Rates(settings.requests_per_minute) if settings.requests_per_minute else None
+        per_minute = settings.requests_per_minute
+        self._rates = Rates(per_minute, settings.data_dir / RATES_FILE) if per_minute else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve_app.blocking import Blocking
+from serve_app.changes import Broadcaster
 from serve_app.forecast import HORIZON, Expected, Forecast, Present, forecast
 from serve_app.reasons import Reason, reasons
 from storage.jobs import Job, JobStatus
@@ -89,6 +90,19 @@ class Outlooks:
     def outdate(self) -> None:
         """Someone has changed the queue's order, and will look at what came of it."""
         self._outdated = True
+
+    async def follow(self, news: Broadcaster) -> None:
+        """Hear of what was done to the order elsewhere, as by another process. Runs until cancelled."""
+        with news.subscribe() as subscription:
+            while True:
+                changes = await subscription.next()
+                if any(self._is_contradicted(*change) for change in changes.items()):
+                    self.outdate()
+
+    def _is_contradicted(self, job_id: str, status: str) -> bool:
+        """What was waiting already, and is waiting again, was moved; what was running, was taken back."""
+        known = job_id in self._latest.reasons or job_id in self._latest.running
+        return known and status == JobStatus.PENDING
 
     def _is_old(self, job_id: str | None) -> bool:
         if self._outdated:

@@ -23,7 +23,8 @@ from storage.files import MediaFiles
 from storage.jobs import JobId, JobStatus, JobStore
 from storage.webhooks import WebhookStore
 
-UPLOADS_AT_ONCE = 2
+#: In one of the two ingress processes.
+UPLOADS_AT_ONCE = 1
 
 
 class DispatcherClient(Protocol):

@@ -22,6 +22,9 @@ SUBMIT_ROUTES: dict[JobKind, str] = {
 }
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
+#: What Ray Serve names in its reply where it has no application (yet).
+ROUTES_OF_RAY = "/-/routes"
+
 
 class Client:
     """Speaks to one server.
@@ -146,7 +149,9 @@ class Client:
             raise self._not_ours()
         return value
 
-    def _refusal(self, reply: httpx.Response) -> Refused:
+    def _refusal(self, reply: httpx.Response) -> Refused | NoAnswer:
+        if _is_of_the_front_door(reply):
+            return NoAnswer(self.url)
         try:
             body = reply.json()
         except ValueError:
@@ -158,3 +163,9 @@ class Client:
 
     def _not_ours(self) -> BadReply:
         return BadReply(f"what answers at {self.url} is not a CyberImage server", hint="check --url")
+
+
+def _is_of_the_front_door(reply: httpx.Response) -> bool:
+    """Ray Serve answers in plain text for a process that dies over a request, or is not there yet."""
+    plain = reply.headers.get("content-type", "").startswith("text/plain")
+    return plain and (reply.status_code >= 500 or ROUTES_OF_RAY in reply.text)

@@ -9,11 +9,13 @@ import time
 import pytest
 
 from tests import processes
-from tests.plain_cluster import Graph
-from tests.serving import ENDLESS, LASTING, SHORT
+from tests.plain_cluster import Graph, second_node
+from tests.serving import ENDLESS, LASTING, SHORT, until
 
 pytestmark = pytest.mark.graph
 
+#: Far less than the seconds that a new ingress takes to start, on a busy machine.
+AT_ONCE_S = 3.0
 COUNTER = "ray_cyberimage_jobs_ended_total"
 FAMILIES = ("Flux", "SD35", "WanT2V", "LTXT2V", "I2V")
 
@@ -40,6 +42,12 @@ def empty(graph: Graph) -> None:
 def kill(graph: Graph, deployment: str) -> None:
     (pid,) = graph.replicas(deployment)
     os.kill(pid, signal.SIGKILL)
+
+
+def first_event(graph: Graph) -> str:
+    """The line with its number, which tells where a new listener begins."""
+    with graph.api.http.stream("GET", "/api/events") as reply:
+        return next(reply.iter_lines())
 
 
 def test_serve_deploy_runs_the_graph_on_a_plain_cluster(graph: Graph):
@@ -155,3 +163,50 @@ def test_a_job_survives_the_death_of_the_dispatcher(graph: Graph):
     assert (done["attempts"], waited["attempts"]) == (2, 1)
     assert len(done["images"]) == LASTING["num_images"]
     assert graph.pictures() - before == {*done["image_ids"], *waited["image_ids"]}
+
+
+def test_while_one_ingress_is_dead_the_other_answers_at_once(graph: Graph):
+    job = graph.api.completed(graph.api.paint(**SHORT))[0]["id"]
+    victim, _ = until(lambda: pair if len(pair := graph.replicas("Ingress")) == 2 else None)
+    os.kill(victim, signal.SIGKILL)
+    took_s = []
+    while victim in (replicas := graph.replicas("Ingress")) or len(replicas) < 2 or len(took_s) < 100:
+        began = time.monotonic()
+        assert graph.api.get(f"/api/status/{job}")["status"] == "completed"
+        took_s.append(time.monotonic() - began)
+    assert max(took_s) < AT_ONCE_S
+
+
+def test_events_have_the_same_numbers_whichever_ingress_tells_them(graph: Graph):
+    graph.api.completed(graph.api.paint(**SHORT))
+    assert len({first_event(graph) for _ in range(16)}) == 1
+
+
+def test_a_node_that_joins_takes_jobs_and_its_death_costs_only_an_attempt(graph: Graph):
+    api = graph.api
+
+    def has_gpus(number: int) -> bool:
+        return api.get("/api/queue", detailed=True)["gpus"]["total"] == number
+
+    with second_node(graph) as node:
+        until(lambda: has_gpus(2), within=120)
+        jobs = {
+            "Flux": api.paint(**ENDLESS),
+            "WanT2V": api.film(num_inference_steps=50, width=128, height=128, num_frames=33),
+        }
+
+        def at_work_there() -> list[str]:
+            there = [name for name in jobs if processes.replicas(node.pid, name)]
+            return [name for name in there if api.job(jobs[name])["progress"]["step"]]
+
+        (name,) = until(at_work_there)
+        replicas = processes.replicas(node.pid, name)
+        processes.end(processes.tree(node.pid))
+    assert not processes.survivors(replicas, within=5)
+    lost = jobs.pop(name)
+    api.painting(lost, 2)
+    (other,) = jobs.values()
+    for job in (lost, other):
+        api.http.post(f"/api/jobs/{job}/cancel")
+    assert [api.end(job)["attempts"] for job in (lost, other)] == [2, 1]
+    until(lambda: has_gpus(1))

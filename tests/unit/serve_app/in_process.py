@@ -23,7 +23,6 @@ from deployments import FAMILIES
 from deployments.fake import FakeFamily
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
-from serve_app.api.events import EventLog
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.dispatcher import Dispatcher
@@ -41,6 +40,7 @@ DASHBOARD = "http://127.0.0.1:8265"
 MANY = 10_000
 _numbers = itertools.count()
 _apps: dict[str, FastAPI] = {}
+_settings: dict[str, Settings] = {}
 
 
 def now() -> datetime:
@@ -152,7 +152,7 @@ class Workshop:
     async def serving(self, *, dispatching: bool = True, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the API, with the dispatcher running or only asked."""
         dispatcher = self.dispatcher()
-        services = self.services(dispatcher, Settings(_env_file=None, models="demo", **settings))
+        services = self.services(dispatcher, settings_of(settings))
         app = app_over(services, repr(settings))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
@@ -287,13 +287,19 @@ async def nothing() -> AsyncIterator[None]:
     yield
 
 
+def settings_of(changes: dict[str, Any]) -> Settings:
+    """The same are made once: reading the environment takes longer than most requests."""
+    if repr(changes) not in _settings:
+        _settings[repr(changes)] = Settings(_env_file=None, models="demo", **changes)
+    return _settings[repr(changes)]
+
+
 def app_over(services: Services, key: str) -> FastAPI:
     """The application. One with the same settings is used again: its first request takes longest."""
     if key not in _apps:
         _apps[key] = create_app(services)
     app = _apps[key]
     app.state.services = services
-    app.state.events = EventLog(services.news)
     return app
 
 

@@ -234,6 +234,21 @@ def _open_and_add(folder: Path, number: int, barrier: multiprocessing.synchroniz
     os._exit(0)
 
 
+def test_the_queue_is_as_it_was_after_a_restart(database_file: Path) -> None:
+    with open_stores(f"sqlite:///{database_file}") as stores:
+        for number, name in enumerate("abcdef"):
+            stores.jobs.add(job(name, priority=int(name == "e"), model="flux"), max_pending=number + 1)
+        stores.jobs.move(JobId("d"), before=JobId("a"))
+        stores.jobs.move(JobId("b"), before=None)
+        stores.jobs.request_cancel(JobId("c"), now=NOON)
+        stores.jobs.set_paused(True)
+        before = stores.jobs.waiting(per_model=10)
+    with open_stores(f"sqlite:///{database_file}") as stores:
+        assert stores.jobs.waiting(per_model=10) == before
+        assert [each.id for each in before] == ["e", "d", "a", "f", "b"]
+        assert stores.jobs.paused
+
+
 def test_what_was_added_survives_the_sudden_death_of_the_process(database_file: Path) -> None:
     heard, told = FORK.Pipe(duplex=False)
     process = FORK.Process(target=_add_until_killed, args=(database_file, told))

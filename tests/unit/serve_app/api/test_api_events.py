@@ -10,8 +10,9 @@ import httpx
 import pytest
 from in_process import Workshop
 
+from serve_app import changes
 from serve_app.api import events as events_module
-from serve_app.api.events import EventLog
+from serve_app.api.events import stream
 from serve_app.changes import Broadcaster
 
 Event = dict[str, str]
@@ -89,28 +90,50 @@ async def test_a_client_that_comes_back_gets_what_it_missed(
     "stranger", ["other-1", "7", "x", "{run}-99", "{run}-", "{run}-" + "9" * 5000, "{run}-\u0663"]
 )
 async def test_an_id_that_is_not_known_asks_the_client_to_look_at_everything(stranger: str) -> None:
-    log = EventLog(Broadcaster())
-    event = await anext(log.stream(stranger.format(run=log._run)))
+    news = Broadcaster()
+    event = await anext(stream(news, stranger.format(run=news.newest.run)))
     assert "event: resync" in event
 
 
 async def test_an_id_older_than_what_is_kept_asks_for_everything_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "KEPT", 3)
+    monkeypatch.setattr(changes, "KEPT", 3)
     news = Broadcaster()
-    log = EventLog(news)
-    follower = asyncio.create_task(log.follow())
     for number in range(10):
-        await asyncio.sleep(0)
         news.publish(f"job{number}", "pending")
-        await asyncio.sleep(0.001)
-    assert "job9" in await anext(log.stream(f"{log._run}-9"))
-    assert "job7" in await anext(log.stream(f"{log._run}-7"))
-    assert "resync" in await anext(log.stream(f"{log._run}-6"))
-    follower.cancel()
+    assert "job9" in await anext(stream(news, f"{news.newest.run}-9"))
+    assert "job7" in await anext(stream(news, f"{news.newest.run}-7"))
+    assert "resync" in await anext(stream(news, f"{news.newest.run}-6"))
+
+
+async def test_a_client_may_come_back_to_another_process() -> None:
+    dispatcher, ingress, other = Broadcaster(), Broadcaster(), Broadcaster()
+    dispatcher.publish("a", "pending")
+    ingress.take(dispatcher.after(None))
+    events = stream(ingress, None)
+    hello = await anext(events)
+    dispatcher.publish("b", "pending")
+    other.take(dispatcher.after(None))
+    last = hello.split("\n")[0].removeprefix("id: ")
+    event = await anext(stream(other, last))
+    assert '"id": "b"' in event
+
+
+async def test_a_listener_is_told_to_look_at_everything_when_the_numbers_begin_anew() -> None:
+    ingress = Broadcaster()
+    ingress.take(Broadcaster().after(None))
+    events = stream(ingress, None)
+    assert "hello" in await anext(events)
+    next_event = asyncio.create_task(anext(events))
+    await asyncio.sleep(0)
+    successor = Broadcaster()
+    successor.publish("a", "failed")
+    ingress.take(successor.after(ingress.newest))
+    assert "resync" in await next_event
+    assert '"id": "a"' in await anext(events)
 
 
 async def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "HEARTBEAT_S", 0.001)
-    stream = EventLog(Broadcaster()).stream(None)
-    assert "hello" in await anext(stream)
-    assert await anext(stream) == ": still here\n\n"
+    events = stream(Broadcaster(), None)
+    assert "hello" in await anext(events)
+    assert await anext(events) == ": still here\n\n"

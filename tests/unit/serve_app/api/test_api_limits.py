@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
 import httpx
 import pytest
 from in_process import Workshop
@@ -15,6 +22,9 @@ KEYS = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
 ANN, BOB, ROOT = ({"Authorization": f"Bearer {name}-key"} for name in ("ann", "bob", "root"))
 
 
+MakeRates = Callable[..., Rates]
+
+
 class Clock:
     now = 1000.0
 
@@ -23,15 +33,27 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(gate, "Rates", lambda per_minute: Rates(per_minute, clock=clock))
+    monkeypatch.setattr(
+        gate, "Rates", lambda per_minute, _: Rates(per_minute, tmp_path / "rates", clock=clock)
+    )
     return clock
 
 
-def test_a_bucket_is_full_at_first_and_fills_again_evenly() -> None:
+@pytest.fixture
+def bucket_of(tmp_path: Path) -> Iterator[MakeRates]:
+    with ExitStack() as stack:
+
+        def make(per_minute: int, clock: Clock) -> Rates:
+            return stack.enter_context(closing(Rates(per_minute, tmp_path / "rates", clock=clock)))
+
+        yield make
+
+
+def test_a_bucket_is_full_at_first_and_fills_again_evenly(bucket_of: MakeRates) -> None:
     clock = Clock()
-    bucket = Rates(6, clock=clock)
+    bucket = bucket_of(6, clock)
     assert [bucket.spend("ann") for _ in range(7)] == [0, 0, 0, 0, 0, 0, pytest.approx(10)]
     assert bucket.spend("bob") == 0
     clock.now += 9
@@ -43,9 +65,9 @@ def test_a_bucket_is_full_at_first_and_fills_again_evenly() -> None:
     assert [bucket.spend("ann") > 0 for _ in range(7)] == [False] * 6 + [True]
 
 
-def test_asking_too_often_does_not_put_off_the_next_turn() -> None:
+def test_asking_too_often_does_not_put_off_the_next_turn(bucket_of: MakeRates) -> None:
     clock = Clock()
-    bucket = Rates(1, clock=clock)
+    bucket = bucket_of(1, clock)
     bucket.spend("ann")
     for _ in range(59):
         clock.now += 1
@@ -54,8 +76,8 @@ def test_asking_too_often_does_not_put_off_the_next_turn() -> None:
     assert bucket.spend("ann") == 0
 
 
-def test_addresses_of_one_ipv6_network_are_one_client() -> None:
-    bucket = Rates(1, clock=Clock())
+def test_addresses_of_one_ipv6_network_are_one_client(bucket_of: MakeRates) -> None:
+    bucket = bucket_of(1, Clock())
     assert bucket.spend("2001:db8::1") == 0
     assert bucket.spend("2001:db8::ffff:2") > 0
     assert bucket.spend("2001:db8:0:1::1") == 0
@@ -64,12 +86,49 @@ def test_addresses_of_one_ipv6_network_are_one_client() -> None:
     assert bucket.spend("10.0.0.2") == 0
 
 
-def test_the_number_of_clients_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "MOST_CLIENTS", 3)
-    bucket = Rates(1, clock=Clock())
+def test_the_processes_of_a_server_count_together(bucket_of: MakeRates) -> None:
+    clock = Clock()
+    here, there = bucket_of(4, clock), bucket_of(4, clock)
+    assert [each.spend("ann") for each in (here, there, there, here)] == [0, 0, 0, 0]
+    assert here.spend("ann") == there.spend("ann") == pytest.approx(15)
+
+
+def test_those_that_spend_at_once_spend_no_token_twice(bucket_of: MakeRates) -> None:
+    buckets = [bucket_of(100, Clock()) for _ in range(4)]
+    with ThreadPoolExecutor(len(buckets)) as pool:
+        spent = pool.map(lambda bucket: sum(bucket.spend("ann") == 0 for _ in range(50)), buckets)
+    assert sum(spent) == 100
+
+
+def test_after_the_machines_restart_a_bucket_is_full(bucket_of: MakeRates) -> None:
+    clock = Clock()
+    bucket_of(1, clock).spend("ann")
+    clock.now = 5.0
+    assert [bucket_of(1, clock).spend("ann") > 0 for _ in range(2)] == [False, True]
+
+
+def test_the_number_of_clients_remembered_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, bucket_of: MakeRates, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rates, "PLACES", 1)
+    clock = Clock()
+    bucket = bucket_of(1, clock)
     for number in range(50):
-        bucket.spend(f"10.0.0.{number}")
-    assert len(bucket._buckets) == 3
+        clock.now += 0.1
+        assert bucket.spend(f"10.0.0.{number}") == 0
+    assert (tmp_path / "rates").stat().st_size == rates.NEIGHBOURS * 24
+    assert [bucket.spend(f"10.0.0.{number}") > 0 for number in (42, 49, 0)] == [True, True, False]
+
+
+def test_while_the_disk_is_full_nobody_is_held_back(
+    monkeypatch: pytest.MonkeyPatch, bucket_of: MakeRates
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bucket = bucket_of(1, Clock())
+    monkeypatch.setattr(os, "pwrite", full)
+    assert [bucket.spend("ann") for _ in range(2)] == [0, 0]
 
 
 async def test_a_client_that_asks_too_often_is_told_when_to_come_back(

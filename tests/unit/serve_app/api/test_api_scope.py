@@ -12,7 +12,7 @@ import httpx
 import pytest
 from in_process import Workshop, now, picture
 
-from serve_app.api.events import of_client
+from serve_app.api.events import of_client, stream
 from storage.jobs import JobError, JobId, JobStatus
 from storage.media import Media, MediaId
 
@@ -227,12 +227,12 @@ async def test_events_tell_only_of_ones_own_jobs(client: httpx.AsyncClient, work
     app = client._transport.app  # type: ignore[attr-defined]
     client_of_ann = workshop.job(anns).client
     assert client_of_ann is not None
-    stream = app.state.events.stream(None, of_client(app.state.services, client_of_ann))
-    assert "hello" in await anext(stream)
+    events = stream(workshop.news, None, of_client(app.state.services, client_of_ann))
+    assert "hello" in await anext(events)
     for job_id in (bobs, anns, bobs, "unknown", anns):
         workshop.news.publish(job_id, "processing")
         workshop.news.publish(job_id, "completed")
-    text = await anext(stream)
+    text = await anext(events)
     assert anns in text
     assert bobs not in text
 

@@ -11,6 +11,7 @@ from presents import idle, present, running, waiting
 from serve_app.api import outlook as outlook_module
 from serve_app.api.outlook import Outlook, Outlooks
 from serve_app.blocking import Blocking
+from serve_app.changes import Broadcaster
 from serve_app.forecast import HORIZON, Expected, Forecast, Present
 
 
@@ -97,6 +98,22 @@ async def test_who_changes_the_order_is_shown_the_new_one(blocking: Blocking) ->
         outlook = await outlooks.read(dispatcher, blocking)
         assert outlook.present == dispatcher.now
     assert dispatcher.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("job_id", "status", "asked"), [("1", "pending", 2), ("1", "processing", 1), ("new", "pending", 1)]
+)
+async def test_a_move_by_another_process_is_shown_too(
+    blocking: Blocking, job_id: str, status: str, asked: int
+) -> None:
+    dispatcher, outlooks, news = Dispatcher(present(waiting("1"), waiting("2"))), Outlooks(), Broadcaster()
+    follower = asyncio.create_task(outlooks.follow(news))
+    await outlooks.read(dispatcher, blocking)
+    news.publish(job_id, status)
+    await asyncio.sleep(0.001)
+    await outlooks.read(dispatcher, blocking)
+    follower.cancel()
+    assert dispatcher.asked == asked
 
 
 class Silent(Dispatcher):

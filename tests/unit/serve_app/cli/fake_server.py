@@ -59,15 +59,18 @@ def done(*images: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return job("completed", images=list(images), image_ids=[entry["id"] for entry in images], **changes)
 
 
+State = dict[str, Any] | BaseException | httpx.Response
+
+
 @dataclass
 class FakeServer:
     """`script` holds the job's states, one a status request; the last one stays.
 
-    An exception in the script is raised in place of a reply: httpx's for a broken connection,
-    KeyboardInterrupt for a person who presses Ctrl-C while the reply is awaited.
+    A reply in the script is given as it is. An exception is raised in its place: httpx's for a broken
+    connection, KeyboardInterrupt for a person who presses Ctrl-C while the reply is awaited.
     """
 
-    script: list[dict[str, Any] | BaseException] = field(default_factory=lambda: [done(image("m1", seed=7))])
+    script: list[State] = field(default_factory=lambda: [done(image("m1", seed=7))])
     submit_errors: list[BaseException] = field(default_factory=list)
     overrides: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     listed: list[dict[str, Any]] = field(default_factory=list)
@@ -142,6 +145,8 @@ class FakeServer:
         state = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(state, BaseException):
             raise state
+        if isinstance(state, httpx.Response):
+            return state
         return httpx.Response(200, json=state)
 
     def _page(self, request: httpx.Request) -> httpx.Response:

@@ -158,6 +158,23 @@ def test_a_lost_connection_while_waiting_is_waited_out(run, server: FakeServer) 
     assert run("generate", "a red circle").exit_code == 0
 
 
+def test_what_ray_says_for_a_process_that_has_died_is_waited_out(run, server: FakeServer) -> None:
+    server.script = [
+        generating(1, 2),
+        httpx.Response(500, text="Internal Server Error"),
+        httpx.Response(404, text="Path '/api/status/j1' not found. Ping http://.../-/routes for routes."),
+        done(image("m1", seed=7)),
+    ]
+    assert run("generate", "a red circle").exit_code == 0
+
+
+def test_a_refusal_is_not_waited_out(run, server: FakeServer) -> None:
+    refusal = {"status": "error", "message": "the database is locked", "code": "database_unavailable"}
+    server.script = [httpx.Response(503, json=refusal)]
+    result = run("generate", "a red circle")
+    assert (result.exit_code, "the database is locked" in result.stderr) == (1, True)
+
+
 def test_a_server_that_stays_away_ends_the_wait(run, server: FakeServer) -> None:
     server.script = [generating(1, 2), httpx.ConnectError("down")]
     result = run("generate", "a red circle")

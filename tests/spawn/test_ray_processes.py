@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from serve_app.ray_processes import RayProcesses, end_leftovers, is_running
-from serve_app.ray_sessions import KEPT, remember
 
 
 @pytest.fixture
@@ -68,22 +67,3 @@ def test_what_is_left_of_a_dead_server_is_ended_and_no_other(tmp_path: Path):
     assert not is_running([ours])
     assert is_running([others])
     others.kill()
-
-
-def test_a_start_removes_all_but_the_latest_sessions_of_its_data_directory(tmp_path: Path):
-    sessions = [tmp_path / "ray" / f"session_{number}" for number in range(4)]
-    others = tmp_path / "ray" / "session_of_another"
-    for folder in (*sessions, others):
-        (folder / "logs").mkdir(parents=True)
-    for folder in sessions:
-        remember(folder, tmp_path)
-    assert [folder.exists() for folder in sessions] == [False] * (4 - KEPT) + [True] * KEPT
-    assert others.exists()
-
-
-def test_nothing_is_removed_that_is_no_session(tmp_path: Path):
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    (tmp_path / "ray_sessions").write_text(f"{precious}\n/\n{tmp_path}/ray/session_1\n")
-    remember(tmp_path / "ray" / "session_2", tmp_path)
-    assert precious.exists()

@@ -119,7 +119,7 @@ async def test_without_it_a_model_process_imports_for_itself(path: Path, nursery
 def test_its_children_die_with_their_replica(path: Path, nursery: Nursery) -> None:
     for preparation in ("block", "wait"):
         replica = subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.deployments.process.replica", str(path), preparation],
+            [sys.executable, "-m", "tests.spawn.replica", str(path), preparation],
             stdout=subprocess.PIPE,
         )
         assert replica.stdout is not None
@@ -150,7 +150,7 @@ def test_it_ends_with_the_process_that_keeps_it(path: Path) -> None:
 def test_one_whose_copies_could_not_use_the_accelerator_gives_up(path: Path) -> None:
     command = [sys.executable, "-m", "deployments.process.zygote", str(path)]
     done = subprocess.run(
-        [*command, "tests.unit.deployments.process.replica:poison"],
+        [*command, "tests.spawn.replica:poison"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
