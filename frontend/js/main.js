@@ -11,5 +11,6 @@ loadModels().catch(() => {}); // The banner tells that the server is away; comin
 keepWarmthTrue();
 startNotices();
 followLinks();
-await setLanguage(preferredLanguage());
-render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));
+void setLanguage(preferredLanguage()).then(() =>
+  render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app"))),
+);
