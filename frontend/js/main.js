@@ -6,8 +6,8 @@ import { startNotices } from "./core/notices.js";
 import { followLinks } from "./core/router.js";
 import { App } from "./app.js";
 
-start();
 loadModels().catch(() => {}); // The banner tells that the server is away; coming back loads them.
+start();
 keepWarmthTrue();
 startNotices();
 followLinks();
