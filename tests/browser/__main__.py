@@ -19,6 +19,8 @@ from tests.browser.states import STATES
 FOLDER = REPOSITORY / "out/screenshots"
 SIZES = {"wide": (1440, 900), "tablet": (834, 1112), "phone": (360, 740)}
 THEMES = ("dark", "light")
+#: A machine that does other things, too, must not end a run of a hundred pictures.
+PATIENCE_MS = 180_000
 PICTURES_SHOW = """() => [...document.images].every(
     (image) => image.complete || image.getBoundingClientRect().top > innerHeight
 )"""
@@ -54,6 +56,7 @@ def take(names: list[str]) -> None:
                         locale="en-US",
                         **phone,
                     )
+                    context.set_default_timeout(PATIENCE_MS)
                     page = context.new_page()
                     page.goto(url)
                     STATES[name](page, url)

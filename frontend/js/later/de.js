@@ -239,6 +239,8 @@ export const de = {
   "deployment.starting": "startet",
   "deployment.idle": "warm, untätig seit {time}",
   "deployment.off": "nicht geladen",
+  "memory.gpu": "{used} von {total} GB Grafikspeicher",
+  "memory.main": "{used} von {total} GB Hauptspeicher",
   gpus: "Belegte GPUs",
   "gpus.used": "{used} von {total} GPU",
   unload: "Entladen",

@@ -239,6 +239,8 @@ export const en = {
   "deployment.starting": "starting",
   "deployment.idle": "warm, idle for {time}",
   "deployment.off": "not loaded",
+  "memory.gpu": "{used} of {total} GB of GPU memory",
+  "memory.main": "{used} of {total} GB of main memory",
   gpus: "GPUs in use",
   "gpus.used": "{used} of {total} GPU",
   unload: "Unload",
