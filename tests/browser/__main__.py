@@ -19,7 +19,7 @@ from tests.browser.conftest import REPOSITORY, chromium, end_all, quick_server
 from tests.browser.states import STATES
 
 FOLDER = REPOSITORY / "out/screenshots"
-#: A browser of each kind comes to a state once; its pictures are taken there, at all sizes and in both themes.
+#: A browser of each kind comes to a state once, for its pictures at all sizes and in both themes.
 DEVICES: dict[str, dict[str, Any]] = {
     "desktop": {},
     "phone": {"has_touch": True, "is_mobile": True},

@@ -98,7 +98,7 @@ export const en = {
   "generate.several": "Queue {count} Jobs",
   "generate.keys": "Ctrl+Enter queues, Ctrl+Shift+Enter queues first",
   "estimate.time": "Takes {time}",
-  "estimate.memory": "{gb} GB of GPU memory",
+  "estimate.memory": "{gb} GB of memory",
   "estimate.title": "The run alone, as the last ones of this model went; the memory, at its usual size",
   "edit.notice": "You are changing a waiting job",
   "edit.leave": "Leave it as it is",

@@ -93,6 +93,14 @@ def test_what_is_needed_at_first_imports_later_modules_on_demand_only(script: Pa
     assert "later" in script.parts or not [address for address in at_once if "/later/" in address]
 
 
+def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
+    there = set(re.findall(r'id="([^"]+)"', (FRONTEND / "icons.svg").read_text("utf-8")))
+    wanted = re.compile(r'(?:<\$\{Icon\} name=|\bicon(?:=|: ))"([\w-]+)"')
+    named = {name for script in SCRIPTS for name in wanted.findall(script.read_text("utf-8"))}
+    assert len(named) > 20
+    assert named <= there
+
+
 def test_every_file_of_the_page_has_a_type() -> None:
     not_served = {".ts", ".json", ".webp"}
     assert {path.suffix for path in FRONTEND.rglob("*") if path.is_file()} <= {*TYPES, *not_served}
