@@ -69,6 +69,16 @@ class Saving:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryUse:
+    """Bytes that the model's process holds after its last step, and those that there are."""
+
+    #: Of its GPUs, all together; else of the machine's main memory.
+    gpu: bool
+    used: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
     """One finished output: a whole PNG or MP4 file with its metadata inside, and the same as a dict."""
 
@@ -90,7 +100,7 @@ class Failed:
     hint: str | None = None
 
 
-Event = Loading | Progress | Preview | Saving | Artifact | Failed
+Event = Loading | Progress | Preview | MemoryUse | Saving | Artifact | Failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

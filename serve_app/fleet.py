@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from configs.models import ModelSpec
 from deployments import FAMILIES
+from deployments.contract import MemoryUse
 from serve_app.arbiter import Deployment
 from serve_app.estimates import Estimator
 from serve_app.families import Cluster, ClusterState
@@ -33,6 +34,8 @@ class Overview:
     running: dict[str, int]
     loaded: dict[str, str]
     idle_seconds: dict[str, float]
+    #: By the latest run of each that came to its last step.
+    memory: dict[str, MemoryUse]
 
 
 class Fleet:
@@ -44,6 +47,7 @@ class Fleet:
         self._shares = gpu_shares(registry)
         self._loaded: dict[str, str] = {}
         self._last_used: dict[str, float] = {}
+        self._memory: dict[str, MemoryUse] = {}
         self._reading: asyncio.Task[None] | None = None
         self.runs: dict[JobId, JobRun] = {}
         #: The latest reading of the cluster, and when it was made; before the first, -1.
@@ -95,9 +99,12 @@ class Fleet:
             self._loaded[deployment] = run.job.model
         else:
             self._loaded.pop(deployment, None)
+        if run.memory is not None:
+            self._memory[deployment] = run.memory
         self._last_used[deployment] = time.monotonic()
 
     def unloaded(self, deployment: str) -> None:
+        self._memory.pop(deployment, None)
         self._loaded.pop(deployment, None)
 
     # -- what there is
@@ -146,12 +153,14 @@ class Fleet:
         now = time.monotonic()
         running = self.running()
         in_use = {self.deployment_of(r.job.model): r.job.model for r in self.runs.values() if r.has_model}
+        told = {self.deployment_of(r.job.model): r.memory for r in self.runs.values() if r.memory}
         up = {name for name, deployment in self.state.deployments.items() if deployment.replicas}
         return Overview(
             cluster=self.state,
             shares=self._shares,
             running=dict(running),
             loaded={name: model for name, model in (self._loaded | in_use).items() if name in up},
+            memory={name: use for name, use in (self._memory | told).items() if name in up},
             idle_seconds={n: now - t for n, t in self._last_used.items() if n in up and not running[n]},
         )
 

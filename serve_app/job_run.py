@@ -19,6 +19,7 @@ from deployments.contract import (
     Failed,
     GenerationRequest,
     Loading,
+    MemoryUse,
     Preview,
     Progress,
     Saving,
@@ -101,6 +102,8 @@ class JobRun:
         #: A WebP picture of what is being made, as soon as there is one.
         self.preview: bytes | None = None
         self._previews = 0
+        #: What the worker's process holds, as soon as it has told.
+        self.memory: MemoryUse | None = None
         self._desk = desk
         self._load = load
         self._loads = False
@@ -233,6 +236,8 @@ class JobRun:
             case Preview(data=data):
                 self.preview = data
                 self._previews += 1
+            case MemoryUse():
+                self.memory = event
             case Saving(output=output):
                 steps, outputs = self._steps
                 self._say(Phase.SAVING, "Saving", (output + 1) * steps, outputs * steps)

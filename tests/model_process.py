@@ -13,9 +13,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deployments.contract import JobEvent, Saving
 from deployments.errors import OutOfMemory, ProcessDied
 
-Deed = Literal["tell", "wait", "block", "log", "print", "raise", "die", "exit", "kill", "break", "weigh"]
+Deed = Literal[
+    "tell", "wait", "block", "log", "print", "raise", "die", "exit", "kill", "break", "weigh", "save"
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +39,10 @@ class Puppet:
     async def generate(self, wish: Wish) -> AsyncGenerator[Any, None]:
         self.loaded_model = wish.model
         for deed in wish.deeds:
-            yield deed, await self._do(deed)
+            if deed == "save":
+                yield JobEvent(job_id="job-7", event=Saving(output=0))
+            else:
+                yield deed, await self._do(deed)
 
     async def _do(self, deed: Deed) -> Any:
         match deed:

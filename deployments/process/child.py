@@ -15,9 +15,10 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from deployments.contract import Generator
+from deployments.contract import Generator, JobEvent, Saving
 from deployments.errors import ProcessDied
 from deployments.process.frames import Channel, Ended, Frame, Logged, Make, Ready, Run, Stop, Told
+from deployments.process.memory import memory_use
 
 log = logging.getLogger("cyberimage.model")
 
@@ -106,7 +107,9 @@ class _Worker:
                     if not self._healthy:
                         break  # Not the job's failure: it runs again, in another process.
                     self._name()
-                    await self._channel.send(Told(event=event))
+                    if isinstance(event, JobEvent) and isinstance(event.event, Saving):
+                        await self._tell(JobEvent(job_id=event.job_id, event=memory_use()))
+                    await self._tell(event)
         except asyncio.CancelledError:
             log.debug("stopped")
         except ConnectionError:
@@ -117,6 +120,9 @@ class _Worker:
             error = raised
         await asyncio.sleep(0)  # What other threads have logged goes first.
         self._channel.put(Ended(loaded=self._generator.loaded_model, healthy=self._healthy, error=error))
+
+    async def _tell(self, event: Any) -> None:
+        await self._channel.send(Told(event=event))
 
     @property
     def _healthy(self) -> bool:

@@ -6,10 +6,11 @@ import { startNotices } from "./core/notices.js";
 import { followLinks } from "./core/router.js";
 import { App } from "./app.js";
 
-start();
 loadModels().catch(() => {}); // The banner tells that the server is away; coming back loads them.
+start();
 keepWarmthTrue();
 startNotices();
 followLinks();
-await setLanguage(preferredLanguage());
-render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));
+void setLanguage(preferredLanguage()).then(() =>
+  render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app"))),
+);

@@ -125,6 +125,7 @@
  * @property {string} message
  * @property {string | null} loaded_model
  * @property {number | null} idle_seconds
+ * @property {{kind: "gpu" | "main", used_gb: number, total_gb: number} | null} memory
  *
  * @typedef {object} Queue
  * @property {number} pending

@@ -17,15 +17,19 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.api.errors import NotFound
+from serve_app.api.linking import link_scripts, link_styles
 
 router = APIRouter(include_in_schema=False)
 
 FRONTEND = Path(__file__).parents[2] / "frontend"
+MAIN_SCRIPT = "js/main.js"
+MAIN_STYLE = "style/page.css"
 READING = ["GET", "HEAD"]
 TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".map": "application/json",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
     ".webmanifest": "application/manifest+json",
@@ -66,29 +70,25 @@ class Site:
 
 @cache
 def load_site(folder: Path = FRONTEND) -> Site:
-    """Read the page's files. They are few and small, so they are kept in memory."""
-    contents = {
+    """Read the page's files and link them. They are few and small, so they are kept in memory."""
+    sources = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.suffix in TYPES and path.is_file()
     }
-    version = hashlib.sha256(b"".join(name.encode() + data for name, data in contents.items())).hexdigest()[
-        :12
-    ]
+    contents = sources | link(sources)
+    named = (part for name, data in sorted(contents.items()) for part in (name.encode(), data))
+    version = hashlib.sha256(b"\0".join(named)).hexdigest()[:12]
     document = contents.pop("index.html").decode().replace("{version}", version)
-    preloads = "".join(
-        f'<link rel="modulepreload" href="assets/{version}/{name}">\n    ' for name in first_modules(contents)
-    )
-    document = document.replace("<!-- modulepreload -->", preloads.rstrip())
     files = {name: _static(name, data) for name, data in contents.items()}
     return Site(version=version, document=_static("index.html", document.encode()), files=files)
 
 
-def first_modules(contents: Mapping[str, bytes]) -> list[str]:
-    """The modules that the page imports at once; those under `js/later/` are fetched when wanted."""
-    return [
-        name for name in contents if name.endswith(".js") and not name.startswith(("js/later/", "js/early/"))
-    ]
+def link(sources: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files that the document asks for, made of many. Raises LinkError."""
+    texts = {name: data.decode() for name, data in sources.items() if name.endswith((".js", ".css"))}
+    linked = link_scripts(texts, MAIN_SCRIPT) | link_styles(texts, MAIN_STYLE)
+    return {name: text.encode() for name, text in linked.items()}
 
 
 def _static(name: str, data: bytes) -> StaticFile:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from deployments.contract import MemoryUse
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.outlook import Outlook
@@ -101,11 +102,19 @@ def deployments_view(overview: Overview | None) -> dict[str, Any]:
             "message": state.message,
             "loaded_model": overview.loaded.get(name),
             "idle_seconds": _rounded(overview.idle_seconds.get(name)),
+            "memory": _memory(overview.memory.get(name)),
         }
     used = sum(
         state.replicas * overview.shares.get(n, 1.0) for n, state in overview.cluster.deployments.items()
     )
     return {"deployments": deployments, "gpus": {"total": overview.cluster.gpus, "used": used}}
+
+
+def _memory(use: MemoryUse | None) -> dict[str, Any] | None:
+    if use is None:
+        return None
+    kind = "gpu" if use.gpu else "main"
+    return {"kind": kind, "used_gb": round(use.used / 1e9, 2), "total_gb": round(use.total / 1e9, 1)}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -208,11 +208,20 @@ class Counts(_Reply):
     total: int = Field(ge=0)
 
 
+class Memory(_Reply):
+    """What a deployment's model process holds."""
+
+    kind: Literal["gpu", "main"]
+    used_gb: float
+    total_gb: float
+
+
 class Deployment(_Reply):
     replicas: int = Field(ge=0)
     state: str
     loaded_model: str | None
     idle_seconds: float | None
+    memory: Memory | None = Field(description="By its latest run; null before the first.")
 
 
 class Gpus(_Reply):

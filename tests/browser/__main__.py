@@ -9,16 +9,28 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
+from typing import Any, Literal
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.conftest import REPOSITORY, chromium, end_all, quick_server
 from tests.browser.states import STATES
 
 FOLDER = REPOSITORY / "out/screenshots"
-SIZES = {"wide": (1440, 900), "tablet": (834, 1112), "phone": (360, 740)}
-THEMES = ("dark", "light")
+#: A browser of each kind comes to a state once, for its pictures at all sizes and in both themes.
+DEVICES: dict[str, dict[str, Any]] = {
+    "desktop": {},
+    "phone": {"has_touch": True, "is_mobile": True},
+}
+SIZES = {
+    "desktop": {"wide": (1440, 900), "tablet": (834, 1112)},
+    "phone": {"phone": (360, 740)},
+}
+THEMES: tuple[Literal["dark"], Literal["light"]] = ("dark", "light")
+#: A machine that does other things, too, must not end a run of a hundred pictures.
+PATIENCE_MS = 180_000
 PICTURES_SHOW = """() => [...document.images].every(
     (image) => image.complete || image.getBoundingClientRect().top > innerHeight
 )"""
@@ -45,25 +57,27 @@ def take(names: list[str]) -> None:
     ):
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for name in names:
-            for theme in THEMES:
-                for size, (width, height) in SIZES.items():
-                    phone = {"has_touch": True, "is_mobile": True} if size == "phone" else {}
-                    context = browser.new_context(
-                        viewport={"width": width, "height": height},
-                        color_scheme=theme,
-                        locale="en-US",
-                        **phone,
-                    )
-                    page = context.new_page()
-                    page.goto(url)
-                    STATES[name](page, url)
-                    page.wait_for_function(PICTURES_SHOW)
-                    page.wait_for_timeout(400)
-                    page.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png")
-                    context.close()
-                    end_all(url)
+            for device, options in DEVICES.items():
+                with closing(browser.new_context(locale="en-US", **options)) as context:
+                    context.set_default_timeout(PATIENCE_MS)
+                    picture(context.new_page(), url, name, SIZES[device])
+                end_all(url)
         browser.close()
     print(f"{len(list(FOLDER.iterdir()))} pictures in {FOLDER}")
+
+
+def picture(page: Page, url: str, name: str, sizes: dict[str, tuple[int, int]]) -> None:
+    """Pictures of one state."""
+    for place, (size, (width, height)) in enumerate(sizes.items()):
+        page.set_viewport_size({"width": width, "height": height})
+        if place == 0:
+            page.goto(url)
+            STATES[name](page, url)
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_function(PICTURES_SHOW)
+            page.wait_for_timeout(400)
+            page.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import asyncio
 import io
 import os
 import random
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from sqlalchemy import create_engine
 from configs.registry import load_registry
 from configs.settings import Settings
 from deployments import fake
-from deployments.contract import GenerationRequest
+from deployments.contract import GenerationRequest, JobEvent, MemoryUse
 from deployments.errors import OutOfMemory
 from serve_app.api import create_app
 from storage import open_stores
@@ -96,6 +98,19 @@ def _paint(colour: list[Pixels], where: Pixels, value: tuple[float, float, float
         channel[where] = max(0.02, level)
 
 
+def telling_memory(generate: Any) -> Any:
+    """A family's `generate` that says first what its process holds; one with a process says it later."""
+
+    async def told(requests: tuple[GenerationRequest, ...]) -> AsyncIterator[JobEvent]:
+        use = MemoryUse(gpu=True, used=20_400_000_000, total=25_300_000_000)
+        yield JobEvent(job_id=requests[0].job_id, event=use)
+        async with aclosing(generate(requests)) as events:
+            async for event in events:
+                yield event
+
+    return told
+
+
 def fill(workshop: Workshop, database: Path, count: int, *, distinct: int = 12) -> None:
     """Put media into the gallery: rows of their own, over a few files. Made a minute apart, until now."""
     paths = [
@@ -147,6 +162,8 @@ async def serve(folder: Path, *, port: int, media: int, step_s: float) -> None:
     ):
         if media:
             fill(workshop, database, media)
+        for family in workshop.families.values():
+            family.generate = telling_memory(family.generate)  # type: ignore[method-assign]
         workshop.families["SD35"].fail_next(OutOfMemory(), after_steps=3)
         dispatcher = workshop.dispatcher()
         app = create_app(workshop.services(dispatcher, settings))

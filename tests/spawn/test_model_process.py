@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from deployments.contract import MemoryUse
 from deployments.errors import OutOfMemory, ProcessDied
 from deployments.process.launch import Launcher
 from deployments.process.nursery import Nursery
@@ -69,6 +70,15 @@ async def begun(model: ModelProcess, *deeds: Any) -> asyncio.Task[Any]:
     task = asyncio.create_task(run())
     await reached.wait()
     return task
+
+
+@either
+async def test_it_tells_what_memory_it_holds_before_it_saves(model: ModelProcess) -> None:
+    use, saving = await told(model, Wish(deeds=("save",)))
+    assert use.job_id == saving.job_id
+    assert isinstance(use.event, MemoryUse)
+    assert not use.event.gpu
+    assert 1_000_000 < use.event.used < use.event.total == psutil.virtual_memory().total
 
 
 @either

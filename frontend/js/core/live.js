@@ -23,6 +23,7 @@ const MANY = 8;
 const QUEUE_EVERY_MS = 400;
 const POLL_ACTIVE_MS = 1500;
 const POLL_IDLE_MS = 10_000;
+const AFTER_DRAWING_MS = 100;
 /** A connection that was lost for less is not worth a word. */
 const GRACE_MS = 1200;
 
@@ -50,7 +51,9 @@ export function whenResynced(listener) {
 }
 
 export function start() {
-  openEvents(hear);
+  void refresh();
+  // A worker takes time to start: the page is drawn first. What happens until then, the first event asks for.
+  setTimeout(openEvents, AFTER_DRAWING_MS, hear);
   addEventListener("online", () => void refresh());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && connection.get() !== "live") void refresh();

@@ -1,8 +1,10 @@
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import { t } from "../core/i18n.js";
 
+const WHEN_QUIET_MS = 1500;
+
 /**
- * A component whose module is fetched when it is first shown.
+ * A component whose module is fetched when it is first shown, or before that when the page has been quiet for a while.
  *
  * @template {string} K
  * @param {() => Promise<Record<K, any>>} load
@@ -11,6 +13,7 @@ import { t } from "../core/i18n.js";
 export function later(load, name) {
   /** @type {any} */
   let component = null;
+  setTimeout(() => void load().catch(() => {}), WHEN_QUIET_MS);
   /** @param {object} props */
   return function Later(props) {
     const [, setFailed] = useState(/** @type {Error | null} */ (null));

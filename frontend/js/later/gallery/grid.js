@@ -1,5 +1,12 @@
 /** Only the rows near the window are in the page, whatever the number of media. */
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../../../vendor/htm-preact.js";
+import {
+  html,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "../../../vendor/htm-preact.js";
 import { t } from "../../core/i18n.js";
 import { hrefOf, place, go } from "../../core/router.js";
 import { useLongPress } from "../../ui/long_press.js";
@@ -9,6 +16,8 @@ import { Tile } from "./tile.js";
 const GAP = 10;
 /** Rows kept on either side of the window. */
 const OVERSCAN = 3;
+/** So many media before and after those that are drawn are fetched, too. */
+const AHEAD = 50;
 /** Scrolling on faster than this asks for nothing in between. */
 const SETTLE_MS = 60;
 
@@ -27,12 +36,18 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
   const range = useRange(box, layout, rows);
   const [current, setCurrent] = useState(0);
   const wantsFocus = useRef(false);
+  const openNow = useRef(openOrSelect);
+  openNow.current = openOrSelect;
+  const open = useCallback(
+    (/** @type {Parameters<typeof openOrSelect>} */ ...which) => openNow.current(...which),
+    [],
+  );
   const first = range.first * layout.columns;
   const last = Math.min(shown.count, (range.last + 1) * layout.columns) - 1;
 
   useEffect(() => {
     const timer = setTimeout(
-      () => collection.want(shown.rawOf(first), shown.rawOf(last)),
+      () => collection.want(shown.rawOf(first) - AHEAD, shown.rawOf(last) + AHEAD),
       state.at[shown.rawOf(first)] ? 0 : SETTLE_MS,
     );
     return () => clearTimeout(timer);
@@ -93,7 +108,7 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
         selected=${medium ? selection.ids.has(medium.id) : false}
         collection=${collection}
         onFocus=${setCurrent}
-        onOpen=${(/** @type {MouseEvent} */ event) => medium && openOrSelect(event, at, medium.id)}
+        onOpen=${open}
       />
     `);
   }

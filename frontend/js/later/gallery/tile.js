@@ -1,4 +1,4 @@
-import { html } from "../../../vendor/htm-preact.js";
+import { html, useMemo, useState } from "../../../vendor/htm-preact.js";
 import * as api from "../../core/api.js";
 import { t } from "../../core/i18n.js";
 import { toastError } from "../../core/toasts.js";
@@ -21,35 +21,56 @@ import { Icon } from "../../ui/icon.js";
  * @param {boolean} props.selected
  * @param {import("./collection.js").Opened} props.collection
  * @param {(at: number) => void} props.onFocus
- * @param {(event: MouseEvent) => void} props.onOpen
+ * @param {(event: MouseEvent, at: number, id: string) => void} props.onOpen the same function every time
  */
-export function Tile({
-  at,
-  x,
-  y,
-  side,
-  count,
-  medium,
-  tabbable,
-  selecting,
-  selected,
-  collection,
-  onFocus,
-  onOpen,
-}) {
+export function Tile(props) {
+  const [near, setNear] = useState(TOUCHED);
+  // Scrolling draws the grid anew for every row: a tile that stays as it was costs next to nothing.
+  return useMemo(() => draw(props, near, setNear), [...CHANGING.map((name) => props[name]), near]);
+}
+
+const CHANGING = /** @type {const} */ ([
+  "at",
+  "x",
+  "y",
+  "side",
+  "count",
+  "medium",
+  "tabbable",
+  "selecting",
+  "selected",
+  "collection",
+]);
+/** Where nothing can be pointed at, a tile's tools are always to be seen. */
+const TOUCHED = matchMedia("(hover: none)").matches;
+
+/**
+ * @param {Parameters<typeof Tile>[0]} props
+ * @param {boolean} near whether the tile is pointed at, or has the focus
+ * @param {(near: boolean) => void} setNear
+ */
+function draw(props, near, setNear) {
+  const { at, x, y, side, count, medium, tabbable, selecting, selected, onFocus, onOpen } = props;
   const style = { transform: `translate(${x}px, ${y}px)`, width: `${side}px`, height: `${side}px` };
   if (!medium) return html`<li class="tile ghost" style=${style} aria-hidden="true" data-place=${at}></li>`;
   const prompt = medium.metadata.prompt || t("prompt.none");
-  const tab = tabbable ? 0 : -1;
   return html`
-    <li class=${`tile${selected ? " selected" : ""}`} style=${style} data-place=${at} aria-setsize=${count} aria-posinset=${at + 1}>
+    <li
+      class=${`tile${selected ? " selected" : ""}`}
+      style=${style}
+      data-place=${at}
+      aria-setsize=${count}
+      aria-posinset=${at + 1}
+      onPointerEnter=${() => setNear(true)}
+      onfocusin=${() => setNear(true)}
+    >
       <button
         type="button"
         class="tile-open"
-        tabindex=${tab}
+        tabindex=${tabbable ? 0 : -1}
         aria-label=${t(medium.media_type === "video" ? "tile.clip" : "tile.picture", { prompt })}
         aria-pressed=${selecting ? (selected ? "true" : "false") : undefined}
-        onClick=${onOpen}
+        onClick=${(/** @type {MouseEvent} */ event) => onOpen(event, at, medium.id)}
         onFocus=${() => onFocus(at)}
       >
         ${
@@ -59,42 +80,42 @@ export function Tile({
         }
         ${selecting && html`<span class="tile-check" aria-hidden="true">${selected && html`<${Icon} name="check" small />`}</span>`}
       </button>
-      ${
-        !selecting &&
-        html`
-        <div class="tile-tools">
-          ${
-            medium.media_type === "image" &&
-            html`
-            <button
-              type="button"
-              tabindex=${tab}
-              class="tile-tool"
-              aria-label=${t("animate")}
-              title=${t("animate")}
-              onClick=${() => showDialogue({ kind: "animate", source: medium, made: medium.metadata })}
-            >
-              <${Icon} name="animate" small />
-            </button>
-          `
-          }
-          <button
-            type="button"
-            tabindex=${tab}
-            class=${`tile-tool${medium.favorite ? " on" : ""}`}
-            aria-label=${t("favourite")}
-            title=${t("favourite")}
-            aria-pressed=${medium.favorite ? "true" : "false"}
-            onClick=${() => toggleFavorite(medium, collection)}
-          >
-            <${Icon} name=${medium.favorite ? "hearted" : "heart"} small />
-          </button>
-        </div>
-      `
-      }
+      ${!selecting && html`<${Tools} ...${props} medium=${medium} near=${near} />`}
     </li>
   `;
 }
+
+/** The buttons on a tile. Their icons, costly to scroll, are drawn where they are seen. @param {any} props */
+const Tools = ({ medium, tabbable, collection, near }) => html`
+  <div class="tile-tools">
+    ${
+      medium.media_type === "image" &&
+      html`
+      <button
+        type="button"
+        tabindex=${tabbable ? 0 : -1}
+        class="tile-tool"
+        aria-label=${t("animate")}
+        title=${t("animate")}
+        onClick=${() => showDialogue({ kind: "animate", source: medium, made: medium.metadata })}
+      >
+        ${near && html`<${Icon} name="animate" small />`}
+      </button>
+    `
+    }
+    <button
+      type="button"
+      tabindex=${tabbable ? 0 : -1}
+      class=${`tile-tool${medium.favorite ? " on" : ""}`}
+      aria-label=${t("favourite")}
+      title=${t("favourite")}
+      aria-pressed=${medium.favorite ? "true" : "false"}
+      onClick=${() => toggleFavorite(medium, collection)}
+    >
+      ${(near || medium.favorite) && html`<${Icon} name=${medium.favorite ? "hearted" : "heart"} small />`}
+    </button>
+  </div>
+`;
 
 /**
  * Shown at once, and taken back if the server refuses.

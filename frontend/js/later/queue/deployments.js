@@ -1,6 +1,6 @@
 import { html, useState } from "../../../vendor/htm-preact.js";
 import * as api from "../../core/api.js";
-import { duration } from "../../core/format.js";
+import { duration, number } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
 import { wantQueue } from "../../core/live.js";
 import { toast, toastError } from "../../core/toasts.js";
@@ -52,6 +52,7 @@ function Row({ name, one }) {
       <div class="row-text">
         <p class="deployment-name">${name}</p>
         <p class="row-note number">${situation(one)}</p>
+        ${one.memory && html`<${Memory} ...${one.memory} />`}
         ${one.message && html`<p class="row-error">${one.message}</p>`}
       </div>
       ${
@@ -66,6 +67,14 @@ function Row({ name, one }) {
     </li>
   `;
 }
+
+/** @param {NonNullable<Deployment["memory"]>} props */
+const Memory = ({ kind, used_gb, total_gb }) => html`
+  <p class="row-note number">
+    <meter class="memory" min="0" max=${total_gb} value=${used_gb} aria-hidden="true"></meter>
+    ${t(kind === "gpu" ? "memory.gpu" : "memory.main", { used: number(used_gb, 1), total: number(total_gb, total_gb < 10 ? 1 : 0) })}
+  </p>
+`;
 
 /** @param {Deployment} one */
 function situation({ replicas, starting, running_jobs, loaded_model, idle_seconds }) {

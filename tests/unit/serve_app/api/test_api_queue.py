@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
+import pytest
 from in_process import DASHBOARD, Workshop, now, spec
 from prometheus_client.parser import text_string_to_metric_families
 
 from configs.models import IntRange
+from deployments.contract import GenerationRequest, JobEvent, MemoryUse
 from deployments.errors import OutOfMemory
 from serve_app.api import models as models_module
 from storage.errors import DatabaseUnavailable
@@ -47,6 +50,28 @@ async def test_the_detailed_queue_tells_of_models_deployments_and_gpus(
     assert queue["deployments"].keys() == {"Flux", "SD35", "WanT2V", "LTXT2V", "I2V"}
     flux = queue["deployments"]["Flux"]
     assert flux.keys() >= {"replicas", "state", "loaded_model", "idle_seconds"}
+
+
+async def test_a_deployment_shows_the_memory_that_its_process_holds(
+    client: httpx.AsyncClient, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flux = workshop.families["Flux"]
+    made = flux.generate
+
+    async def generate(requests: tuple[GenerationRequest, ...]) -> AsyncIterator[JobEvent]:
+        use = MemoryUse(gpu=True, used=20_400_000_000, total=25_300_000_000)
+        yield JobEvent(job_id=requests[0].job_id, event=use)
+        async for event in made(requests):
+            yield event
+
+    monkeypatch.setattr(flux, "generate", generate)
+    monkeypatch.setattr("serve_app.fleet.CLUSTER_TTL_S", 0)
+    painted = workshop.add("paint")
+    await client.post("/api/queue/resume")
+    await workshop.ended(painted)
+    deployments = (await client.get("/api/queue?detailed=true")).json()["deployments"]
+    assert deployments["Flux"]["memory"] == {"kind": "gpu", "used_gb": 20.4, "total_gb": 25.3}
+    assert deployments["SD35"]["memory"] is None
 
 
 async def test_only_an_admin_is_told_where_rays_dashboard_is(workshop: Workshop) -> None:
