@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from serve_app.api import docs, enrich, errors, events, jobs, media, models, pages, queue, server, submit
+from serve_app.api.automatic1111 import routes as automatic1111
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.events import EventLog
 from serve_app.api.gate import Gate
@@ -48,10 +49,12 @@ def create_app(services: Services) -> FastAPI:
         webhook_hosts=services.settings.webhook_hosts,
     )
     errors.install(app)
-    for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
+    for module in (submit, jobs, media, queue, models, events, server, enrich, automatic1111, docs, pages):
         app.include_router(module.router)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
-    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload})
+    in_base64 = largest_upload * 4 // 3
+    larger = {"/api/upload": largest_upload} | dict.fromkeys(automatic1111.WITH_PICTURES, in_base64)
+    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions=larger)
     app.add_middleware(Gate, settings=services.settings)
     app.add_middleware(SecurityHeaders)
     if services.settings.cors_origins:

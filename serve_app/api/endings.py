@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from serve_app.api.callers import Caller
@@ -28,7 +28,7 @@ async def ended(services: Services, caller: Caller, job_id: str, *, within_s: fl
 
 async def states(
     services: Services, caller: Caller, job_id: str, *, within_s: float | None = None
-) -> AsyncIterator[Job]:
+) -> AsyncGenerator[Job, None]:
     """The job as it is, and again whenever it has changed, until it has ended or the time is over.
 
     Raises as `ended` does.

@@ -38,8 +38,9 @@ def describe(app: FastAPI, registry: Registry, *, secured: bool, webhook_hosts: 
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         schemas = document["components"]["schemas"]
-        for reply in (ErrorReply, *(dialect.reply for dialect in DIALECTS)):
-            schemas[reply.__name__] = reply.model_json_schema()
+        schemas["ErrorReply"] = ErrorReply.model_json_schema()
+        for dialect in DIALECTS:
+            schemas[dialect.reply.__name__] = dialect.reply.model_json_schema()
         for (body, field), kind in MODEL_FIELDS.items():
             properties = schemas[body]["properties"]
             _offer(properties[field], [spec.name for spec in registry.of_type(kind)])
