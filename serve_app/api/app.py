@@ -17,6 +17,7 @@ from serve_app.api.body_limit import BodyLimit
 from serve_app.api.events import EventLog
 from serve_app.api.gate import Gate
 from serve_app.api.headers import SecurityHeaders
+from serve_app.api.mcp import rpc, transport
 from serve_app.api.openapi import describe
 from serve_app.api.services import Services
 
@@ -49,7 +50,10 @@ def create_app(services: Services) -> FastAPI:
         webhook_hosts=services.settings.webhook_hosts,
     )
     errors.install(app)
-    for module in (submit, jobs, media, queue, models, events, server, enrich, automatic1111, docs, pages):
+    app.router.routes.append(transport.route)
+    for api in (automatic1111, rpc):
+        app.include_router(api.router)
+    for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
     in_base64 = largest_upload * 4 // 3
@@ -71,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     follower = asyncio.create_task(app.state.events.follow())
-    yield
+    async with transport.answering(app):
+        yield
     follower.cancel()
     app.state.services.blocking.close()

@@ -40,6 +40,8 @@ LONGEST_NAME = 100
 RETRY_AFTER_S = 30
 #: The same when the database is locked or away.
 DATABASE_RETRY_AFTER_S = 5
+#: What a client is told of an error that nobody foresaw.
+UNFORESEEN = "The server met an error that it does not know; its log says more."
 
 
 class ApiError(Exception):
@@ -168,14 +170,20 @@ def reply_to(error: Exception, scope: Scope) -> JSONResponse:
     """The reply to an error of the API or of the storage, in the form of the API that `scope` asks."""
     status = status_of(error)
     code = getattr(error, "code", None) or CODES.get(type(error)) or code_of(status)
-    headers = {}
+    details = getattr(error, "details", None)
+    return error_reply(scope, status, str(error), code, details, headers=headers_of(error))
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """The headers of the reply to an error: when to come back, and what kind of key is wanted."""
+    status, headers = status_of(error), {}
     if isinstance(error, storage_errors.DatabaseUnavailable):
         headers["Retry-After"] = str(DATABASE_RETRY_AFTER_S)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="CyberImage", charset="UTF-8"'
-    return error_reply(scope, status, str(error), code, getattr(error, "details", None), headers=headers)
+    return headers
 
 
 def error_reply(
@@ -210,10 +218,9 @@ def _methods(request: Request) -> set[str]:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
-    message = "The server met an error that it does not know; its log says more."
     # This reply is sent from outside of every middleware.
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return error_reply(request.scope, status, message, "internal_error", headers=SECURITY_HEADERS)
+    return error_reply(request.scope, status, UNFORESEEN, "internal_error", headers=SECURITY_HEADERS)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

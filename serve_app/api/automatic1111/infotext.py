@@ -63,9 +63,11 @@ def _unquoted(value: str) -> str:
     if not value.startswith('"'):
         return value
     try:
-        return str(json.loads(value))
+        text = str(json.loads(value))
     except ValueError:
         return value
+    # JSON can carry lone surrogates, UTF-8 cannot.
+    return text.encode("utf-8", "replace").decode()
 
 
 def _prompts(lines: list[str]) -> tuple[str, str]:

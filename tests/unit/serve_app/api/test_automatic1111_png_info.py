@@ -50,6 +50,11 @@ def test_what_is_no_line_of_fields_is_prompt(text: str) -> None:
     assert parse(text) == {"Prompt": text.strip(), "Negative prompt": ""}
 
 
+async def test_a_text_that_no_reply_can_carry_is_mended(idle: httpx.AsyncClient) -> None:
+    text = 'a fox\nSteps: 1, Sampler: x, Odd: "\\ud800"'
+    assert (await info(idle, png(parameters=text))).json()["parameters"]["Odd"] == "?"
+
+
 @pytest.mark.parametrize("piece", ["a", " ", ",", ":", '"', "a:", 'a:"', 'a:"\\', "a:b,", "\\"])
 def test_reading_takes_a_time_that_grows_with_the_length_only(piece: str) -> None:
     started = time.process_time()
