@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from in_process import Workshop, now
@@ -45,7 +46,7 @@ async def test_every_state_is_given_once(workshop: Workshop, services: Services)
     async with workshop.dispatching():
         seen = [job async for job in states(services, ADMIN, job_id)]
     assert (seen[0].status, seen[-1].status) == (JobStatus.PENDING, JobStatus.COMPLETED)
-    assert all(before != after for before, after in zip(seen, seen[1:], strict=False))
+    assert all(before != after for before, after in pairwise(seen))
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -55,8 +56,9 @@ async def test_another_clients_job_is_not_found(workshop: Workshop, services: Se
 
 
 async def test_a_job_that_is_deleted_meanwhile_is_not_found(workshop: Workshop, services: Services) -> None:
-    job_id = workshop.add()
+    seen = states(services, ADMIN, job_id := workshop.add())
+    await anext(seen)
+    workshop.stores.jobs.request_cancel(job_id, now=now())
+    workshop.stores.jobs.delete(job_id)
     with pytest.raises(NotFound):
-        async for _ in states(services, ADMIN, job_id):
-            workshop.stores.jobs.request_cancel(job_id, now=now())
-            workshop.stores.jobs.delete(job_id)
+        await anext(seen)
