@@ -68,7 +68,7 @@ def test_webuiapi_chooses_a_model_by_giving_the_options_back(webui: WebUIApi) ->
 def test_webuiapi_watches_the_progress_and_interrupts(webui: WebUIApi, threads: ThreadPoolExecutor) -> None:
     assert webui.get_progress()["state"]["job_count"] == 0
     asked: Future[Any] = threads.submit(webui.txt2img, prompt=PROMPT, n_iter=16, steps=50)
-    seen = until(lambda: (told := webui.get_progress())["current_image"] and told)
+    seen = until(lambda: painting(webui))
     assert 0 < seen["progress"] < 1
     assert 0 < seen["state"]["sampling_step"] < seen["state"]["sampling_steps"] == 400
     assert seen["state"]["job_count"] == 2
@@ -76,6 +76,12 @@ def test_webuiapi_watches_the_progress_and_interrupts(webui: WebUIApi, threads: 
     webui.interrupt()
     assert asked.result(timeout=60).images == []
     assert webui.get_progress()["progress"] == 0
+
+
+def painting(webui: WebUIApi) -> dict[str, Any] | None:
+    """The progress once steps are done and there is something to see."""
+    told: dict[str, Any] = webui.get_progress()
+    return told if told["progress"] and told["current_image"] else None
 
 
 def opened(in_base64: str) -> Image.Image:
