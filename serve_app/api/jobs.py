@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
+from serve_app.api.endings import states
 from serve_app.api.errors import Conflict, NotFound
 from serve_app.api.job_access import cancel_job, find_job, view_of
 from serve_app.api.schemas import MoveBody, Name, Text
@@ -18,9 +19,6 @@ from serve_app.api.submit import IdempotencyKey
 from storage.jobs import Job, JobId, JobStatus
 
 router = APIRouter(tags=["Jobs"])
-
-#: While waiting for a change, the row is read this often even without news of it.
-RECHECK_S = 1.0
 
 Wait = Annotated[
     float, Query(ge=0, le=60, description="Hold the reply until the job changes, at most so long.")
@@ -40,14 +38,10 @@ async def status(
 
 async def _changed(services: Services, caller: Caller, job_id: str, wait_s: float) -> Job:
     """The job as soon as it differs from now, or after `wait_s` seconds. An ended job does not change."""
-    deadline = time.monotonic() + wait_s
-    with services.news.subscribe() as subscription:
-        before = job = await find_job(services, caller, job_id)
-        while job == before and not job.status.ended and (left := deadline - time.monotonic()) > 0:
-            news = await subscription.next(min(left, RECHECK_S))
-            if job_id in news or not news:
-                job = await find_job(services, caller, job_id)
-    return job
+    seen = states(services, caller, job_id, within_s=wait_s)
+    async with aclosing(seen):
+        before = await anext(seen)
+        return await anext(seen, before)
 
 
 async def _view(services: Services, request: Request, job: Job) -> dict[str, Any]:

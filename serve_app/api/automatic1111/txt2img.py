@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from configs.models import ModelSpec
 from serve_app.api.automatic1111 import schemas
@@ -38,7 +38,7 @@ JOB_PICTURES = 8
 @router.post("/txt2img", responses={200: {"model": schemas.Pictures}})
 async def txt2img(
     body: schemas.Txt2Img, request: Request, services: Injected, caller: CalledBy, key: IdempotencyKey = None
-) -> dict[str, Any]:
+) -> Response:
     """Make batch_size times n_iter pictures. They are in the gallery, too, also if the caller goes away.
 
     What the model cannot do becomes the nearest that it can, as `info` tells in `adjusted`.
@@ -55,9 +55,10 @@ async def txt2img(
     services.automatic1111.begin(caller.client, task)
     media = await _made(services, caller, jobs)
     services.automatic1111.finish(caller.client, task)
-    files = await services.blocking(_read, services, media) if body.send_images else []
     info = _info(body, jobs, media, fitted.adjustments(body))
-    return {"images": files, "parameters": body.model_dump(mode="json"), "info": json.dumps(info)}
+    facts = {"parameters": body.model_dump(mode="json"), "info": json.dumps(info)}
+    content = await services.blocking(_content, services, media if body.send_images else [], facts)
+    return Response(content, media_type="application/json")
 
 
 @router.post("/img2img")
@@ -119,9 +120,14 @@ async def _made(services: Services, caller: Caller, jobs: list[Job]) -> list[Med
     return media
 
 
-def _read(services: Services, media: list[Media]) -> list[str]:
-    """The files in base64. Raises the storage's errors for a file that is gone or damaged."""
-    return [base64.b64encode(services.files.whole(item.file_path).read_bytes()).decode() for item in media]
+def _content(services: Services, media: list[Media], facts: dict[str, Any]) -> bytes:
+    """The reply as JSON, with the files in base64. Raises the storage's errors for one that is gone.
+
+    The pictures are put in one by one: writing a hundred megabytes of JSON at once would hold up everyone.
+    """
+    files = (services.files.whole(item.file_path).read_bytes() for item in media)
+    images = b",".join(b'"%b"' % base64.b64encode(file) for file in files)
+    return b'{"images": [%b], %b' % (images, json.dumps(facts).encode().removeprefix(b"{"))
 
 
 def _info(
