@@ -63,6 +63,22 @@ def normalise_upload(data: bytes, *, max_bytes: int, max_pixels: int) -> Normali
     return NormalisedImage(data=_png(plain), width=plain.width, height=plain.height)
 
 
+def read_texts(data: bytes, *, max_bytes: int) -> dict[str, str]:
+    """The text chunks of a PNG that stand before its pixels, which are not decoded.
+
+    Raises UploadTooLarge over `max_bytes`, UploadRejected for what is no PNG.
+    """
+    if len(data) > max_bytes:
+        raise UploadTooLarge(f"The picture has {len(data)} bytes; at most {max_bytes} are accepted.")
+    try:
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            return {str(key): text for key, text in image.info.items() if isinstance(text, str)}
+    except _BOMBS as error:
+        raise UploadTooLarge("The picture says that it has more pixels than any.") from error
+    except _DECODER_ERRORS as error:
+        raise UploadRejected("This is not a PNG.") from error
+
+
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:

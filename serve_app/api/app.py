@@ -12,9 +12,11 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from serve_app.api import docs, enrich, errors, events, jobs, media, models, pages, queue, server, submit
+from serve_app.api.automatic1111 import routes as automatic1111
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.gate import Gate
 from serve_app.api.headers import SecurityHeaders
+from serve_app.api.mcp import rpc, transport
 from serve_app.api.openapi import describe
 from serve_app.api.services import Services
 
@@ -46,10 +48,15 @@ def create_app(services: Services) -> FastAPI:
         webhook_hosts=services.settings.webhook_hosts,
     )
     errors.install(app)
+    app.router.routes.append(transport.route)
+    for api in (automatic1111, rpc):
+        app.include_router(api.router)
     for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
-    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload})
+    in_base64 = largest_upload * 4 // 3
+    larger = {"/api/upload": largest_upload} | dict.fromkeys(automatic1111.WITH_PICTURES, in_base64)
+    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions=larger)
     app.add_middleware(Gate, settings=services.settings)
     app.add_middleware(SecurityHeaders)
     if services.settings.cors_origins:
@@ -67,6 +74,7 @@ def create_app(services: Services) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     follower = asyncio.create_task(services.outlooks.follow(services.news))
-    yield
+    async with transport.answering(app):
+        yield
     follower.cancel()
     services.blocking.close()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api.errors import error_body
+from serve_app.api.errors import error_reply
 
 
 class BodyLimit:
@@ -29,7 +28,7 @@ class BodyLimit:
         most = self._exceptions.get(path, self._most_bytes)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > most:
-            response = JSONResponse(error_body(_message(most), "content_too_large"), 413)
+            response = error_reply(scope, 413, _message(most), "content_too_large")
             await response(scope, receive, send)
         else:
             await self._app(scope, _counted(receive, most), send)

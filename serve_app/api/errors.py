@@ -8,6 +8,7 @@ ApiError
   + Forbidden          403
   + TooManyRequests    429   says when to come back
   + ModelServerFailed  502   the language model's server gave no usable answer
+  + JobFailed          503   the job that the request waited for failed
   + NotConfigured      503   the person who runs the server has not set this up
   + ModelServerSlow    504   the language model's server did not answer in time
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -25,7 +26,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
+from serve_app.api.dialects import dialect_of
 from serve_app.api.headers import SECURITY_HEADERS
 from storage import errors as storage_errors
 
@@ -37,6 +40,8 @@ LONGEST_NAME = 100
 RETRY_AFTER_S = 30
 #: The same when the database is locked or away.
 DATABASE_RETRY_AFTER_S = 5
+#: What a client is told of an error that nobody foresaw.
+UNFORESEEN = "The server met an error that it does not know; its log says more."
 
 
 class ApiError(Exception):
@@ -80,6 +85,10 @@ class ModelServerFailed(ApiError):
     """The language model's server gave no usable answer."""
 
 
+class JobFailed(ApiError):
+    """The job that the request waited for failed."""
+
+
 class NotConfigured(ApiError):
     """The person who runs the server has not set this up."""
 
@@ -96,6 +105,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     ModelServerFailed: HTTPStatus.BAD_GATEWAY,
+    JobFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     NotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelServerSlow: HTTPStatus.GATEWAY_TIMEOUT,
     storage_errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
@@ -153,21 +163,42 @@ def install(app: FastAPI) -> None:
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:
-    return reply_to(error)
+    return reply_to(error, request.scope)
 
 
-def reply_to(error: Exception) -> JSONResponse:
-    """The reply to an error of the API or of the storage."""
+def reply_to(error: Exception, scope: Scope) -> JSONResponse:
+    """The reply to an error of the API or of the storage, in the form of the API that `scope` asks."""
     status = status_of(error)
     code = getattr(error, "code", None) or CODES.get(type(error)) or code_of(status)
-    headers = {}
+    details = getattr(error, "details", None)
+    return error_reply(scope, status, str(error), code, details, headers=headers_of(error))
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """The headers of the reply to an error: when to come back, and what kind of key is wanted."""
+    status, headers = status_of(error), {}
     if isinstance(error, storage_errors.DatabaseUnavailable):
         headers["Retry-After"] = str(DATABASE_RETRY_AFTER_S)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="CyberImage", charset="UTF-8"'
-    return JSONResponse(error_body(str(error), code, getattr(error, "details", None)), status, headers)
+    return headers
+
+
+def error_reply(
+    scope: Scope,
+    status: int,
+    message: str,
+    code: str,
+    details: Any = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A reply that tells an error in the form of the API that `scope` asks."""
+    if (dialect := dialect_of(scope)) is not None:
+        return JSONResponse(dialect.body(message, code), dialect.status(status), headers)
+    return JSONResponse(error_body(message, code, details), status, headers)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -176,7 +207,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
-    return JSONResponse(error_body(str(error.detail), code), error.status_code, headers)
+    return error_reply(request.scope, error.status_code, str(error.detail), code, headers=headers)
 
 
 def _methods(request: Request) -> set[str]:
@@ -187,17 +218,15 @@ def _methods(request: Request) -> set[str]:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
-    message = "The server met an error that it does not know; its log says more."
     # This reply is sent from outside of every middleware.
-    return JSONResponse(
-        error_body(message, "internal_error"), HTTPStatus.INTERNAL_SERVER_ERROR, headers=SECURITY_HEADERS
-    )
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return error_reply(request.scope, status, UNFORESEEN, "internal_error", headers=SECURITY_HEADERS)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     message = validation_message(error.errors(), error.body)
-    return JSONResponse(error_body(message, "invalid_request"), HTTPStatus.BAD_REQUEST)
+    return error_reply(request.scope, HTTPStatus.BAD_REQUEST, message, "invalid_request")
 
 
 def validation_message(problems: Iterable[dict[str, Any]], body: Any) -> str:

@@ -35,7 +35,7 @@ class Gate:
         try:
             scope.setdefault("state", {})["caller"] = self._admit(scope)
         except (Forbidden, Unauthorized, TooManyRequests) as refusal:
-            await reply_to(refusal)(scope, receive, send)
+            await reply_to(refusal, scope)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
+from serve_app.api.endings import states
 from serve_app.api.errors import Conflict, NotFound
+from serve_app.api.job_access import cancel_job, find_job, view_of
 from serve_app.api.schemas import MoveBody, Name, Text
 from serve_app.api.services import Injected, Services
 from serve_app.api.submission import idempotency, resubmit
 from serve_app.api.submit import IdempotencyKey
-from serve_app.api.views import job_view
 from storage.jobs import Job, JobId, JobStatus
-from storage.media import Media
 
 router = APIRouter(tags=["Jobs"])
-
-#: While waiting for a change, the row is read this often even without news of it.
-RECHECK_S = 1.0
 
 Wait = Annotated[
     float, Query(ge=0, le=60, description="Hold the reply until the job changes, at most so long.")
@@ -35,44 +32,20 @@ async def status(
 ) -> dict[str, Any]:
     """A job with its progress, and its media when it is done."""
     if wait <= 0:
-        return await _view(services, request, await _find(services, caller, job_id))
+        return await _view(services, request, await find_job(services, caller, job_id))
     return await _view(services, request, await _changed(services, caller, job_id, wait))
 
 
 async def _changed(services: Services, caller: Caller, job_id: str, wait_s: float) -> Job:
     """The job as soon as it differs from now, or after `wait_s` seconds. An ended job does not change."""
-    deadline = time.monotonic() + wait_s
-    with services.news.subscribe() as subscription:
-        before = job = await _find(services, caller, job_id)
-        while job == before and not job.status.ended and (left := deadline - time.monotonic()) > 0:
-            news = await subscription.next(min(left, RECHECK_S))
-            if job_id in news or not news:
-                job = await _find(services, caller, job_id)
-    return job
-
-
-async def _find(services: Services, caller: Caller, job_id: str) -> Job:
-    """The job, if the caller may see it. Raises NotFound."""
-    job = await services.blocking(services.jobs.get, JobId(job_id))
-    if job is None or caller.scope not in (None, job.client):
-        raise NotFound(f"Job not found: {job_id}")
-    return job
+    seen = states(services, caller, job_id, within_s=wait_s)
+    async with aclosing(seen):
+        before = await anext(seen)
+        return await anext(seen, before)
 
 
 async def _view(services: Services, request: Request, job: Job) -> dict[str, Any]:
-    media: tuple[Media, ...] = ()
-    position, outlook = None, None
-    if job.status is JobStatus.COMPLETED:
-        media = await services.blocking(services.media.of_job, job.id)
-    elif not job.status.ended:
-        outlook = await services.outlooks.read(services.dispatcher, services.blocking, job.id)
-        if job.status is JobStatus.PENDING:
-            position = await services.blocking(services.jobs.queue_position, job)
-    webhook = None
-    if job.webhook_url is not None:
-        webhook = await services.blocking(services.webhooks.get, job.id)
-    root = request.scope.get("root_path", "")
-    return job_view(job, media=media, position=position, outlook=outlook, root=root, webhook=webhook)
+    return await view_of(services, job, request.scope.get("root_path", ""))
 
 
 @router.get(
@@ -82,7 +55,7 @@ async def _view(services: Services, request: Request, job: Job) -> dict[str, Any
 )
 async def preview(job_id: Name, services: Injected, caller: CalledBy) -> Response:
     """What a running job is going to make, as far as that shows. 404 where nothing does."""
-    job = await _find(services, caller, job_id)
+    job = await find_job(services, caller, job_id)
     data = None
     if job.status is JobStatus.PROCESSING:
         data = await services.dispatcher.preview(job.id)
@@ -117,16 +90,12 @@ async def list_jobs(
 @router.post("/api/jobs/{job_id}/cancel", responses={200: {"model": replies.JobDone}})
 async def cancel(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Cancel a waiting job at once, a running one at its next step."""
-    await _find(services, caller, job_id)
-    before = await services.blocking(services.jobs.request_cancel, JobId(job_id), now=services.clock())
-    if before is None:
-        raise NotFound(f"Job not found: {job_id}")
+    job = await find_job(services, caller, job_id)
+    before = await cancel_job(services, job.id)
     if before.ended:
         raise Conflict(f"The job has already ended: it is {before.value}")
     if before is JobStatus.PROCESSING:
-        services.dispatcher.cancel(JobId(job_id))
         return {"status": "success", "job_id": job_id, "message": "Cancelling: the run ends at its next step"}
-    services.dispatcher.wake(JobId(job_id), JobStatus.CANCELLED)
     return {"status": "success", "job_id": job_id, "message": "Cancelled"}
 
 
@@ -135,7 +104,7 @@ async def retry(
     job_id: Name, request: Request, services: Injected, caller: CalledBy, key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """A new job with the settings of an ended one."""
-    job = await _find(services, caller, job_id)
+    job = await find_job(services, caller, job_id)
     if not job.status.ended:
         raise Conflict(f"The job has not ended: it is {job.status.value}")
     again = await resubmit(services, caller, job, idempotency(key, request.url.path))
@@ -145,10 +114,10 @@ async def retry(
 @router.post("/api/jobs/{job_id}/move", responses={200: {"model": replies.JobDone}})
 async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Put a waiting job before another, or last."""
-    await _find(services, caller, job_id)
+    await find_job(services, caller, job_id)
     before = JobId(body.before) if body.before is not None else None
     if before is not None:
-        await _find(services, caller, before)
+        await find_job(services, caller, before)
     if not await services.blocking(services.jobs.move, JobId(job_id), before=before):
         raise Conflict("Only waiting jobs can be moved, and only before a waiting job")
     services.dispatcher.wake(JobId(job_id), JobStatus.PENDING)
@@ -159,7 +128,7 @@ async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledB
 @router.delete("/api/jobs/{job_id}", responses={200: {"model": replies.Done}})
 async def delete(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Delete an ended job with its media."""
-    job = await _find(services, caller, job_id)
+    job = await find_job(services, caller, job_id)
     media = await services.blocking(services.jobs.delete, JobId(job_id))
     if media is None:
         raise Conflict(f"The job has not ended: it is {job.status.value}; cancel it first")

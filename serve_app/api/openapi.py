@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from configs.models import ModelType
 from configs.registry import Registry
+from serve_app.api.dialects import DIALECTS, dialect_at
 from serve_app.api.gate import OPEN_PATHS
 from serve_app.api.replies import ErrorReply
 
@@ -38,14 +39,16 @@ def describe(app: FastAPI, registry: Registry, *, secured: bool, webhook_hosts: 
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         schemas = document["components"]["schemas"]
         schemas["ErrorReply"] = ErrorReply.model_json_schema()
+        for dialect in DIALECTS:
+            schemas[dialect.reply.__name__] = dialect.reply.model_json_schema()
         for (body, field), kind in MODEL_FIELDS.items():
             properties = schemas[body]["properties"]
             _offer(properties[field], [spec.name for spec in registry.of_type(kind)])
             properties["webhook_url"] = _webhook_url(webhook_hosts)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for operation in _operations(document):
-            _declare_errors(operation["responses"])
+        for path, operation in _operations(document):
+            _declare_errors(path, operation["responses"])
         if secured:
             document["components"]["securitySchemes"] = SECURITY
             document["security"] = [{name: []} for name in SECURITY]
@@ -69,17 +72,20 @@ def _webhook_url(hosts: Sequence[str]) -> Json:
     return {"anyOf": [address, {"type": "null"}], "description": what, "examples": [f"{hosts[0]}/cyberimage"]}
 
 
-def _operations(document: Json) -> Iterator[Json]:
-    for path in document["paths"].values():
-        yield from path.values()
+def _operations(document: Json) -> Iterator[tuple[str, Json]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            yield path, operation
 
 
-def _declare_errors(responses: Json) -> None:
+def _declare_errors(path: str, responses: Json) -> None:
     responses.pop("422", None)
     for response in responses.values():
         for content in response.get("content", {}).values():
             _keep_reference(content.get("schema", {}))
-    schema = {"$ref": "#/components/schemas/ErrorReply"}
+    dialect = dialect_at(path)
+    reply = ErrorReply if dialect is None else dialect.reply
+    schema = {"$ref": f"#/components/schemas/{reply.__name__}"}
     for status, description in ERRORS.items():
         responses.setdefault(
             status, {"description": description, "content": {"application/json": {"schema": schema}}}

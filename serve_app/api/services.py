@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from configs.registry import Registry
 from configs.settings import Settings
 from deployments.weights import DownloadSettings
+from serve_app.api.automatic1111.clients import Clients
 from serve_app.api.outlook import Outlooks
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
@@ -78,6 +79,7 @@ class Services:
     #: A picture of 50 megapixels takes seconds and 700 MB to decode; reads must not wait for such threads.
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
     outlooks: Outlooks = field(default_factory=Outlooks)
+    automatic1111: Clients = field(default_factory=Clients)
 
 
 async def _services(request: Request) -> Services:

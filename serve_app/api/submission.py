@@ -15,8 +15,9 @@ from configs.settings import Settings
 from deployments.weights import status
 from serve_app.api.callers import Caller
 from serve_app.api.errors import Conflict, InvalidRequest, NotFound
+from serve_app.api.schemas import ImageSettings, VideoSettings
 from serve_app.api.services import Services
-from serve_app.api.validation import choose_model
+from serve_app.api.validation import check_prompt, choose_model, choose_negative_prompt, complete_settings
 from serve_app.webhooks import AddressRefused, check_address
 from storage.jobs import NO_QUOTA, Job, JobId, Quota
 from storage.media import MediaId
@@ -61,6 +62,28 @@ def new_job(
         created_at=services.clock(),
         webhook_url=webhook_url,
     )
+
+
+def checked_job(
+    services: Services,
+    spec: ModelSpec,
+    prompt: str,
+    negative_prompt: str | None,
+    settings: ImageSettings | VideoSettings,
+    *,
+    source_image_id: str | None = None,
+    webhook_url: str | None = None,
+) -> Job:
+    """The job of a request, held against its model. `check_source` has found the source picture.
+
+    Raises InvalidRequest.
+    """
+    check_prompt(spec, prompt)
+    negative = choose_negative_prompt(spec, negative_prompt, settings.negative_prompt)
+    complete = complete_settings(spec, settings)
+    if source_image_id is not None:
+        complete["source_image_id"] = source_image_id
+    return new_job(services, spec, prompt, negative, complete, webhook_url=webhook_url)
 
 
 async def submit(services: Services, caller: Caller, job: Job, once: Idempotency | None = None) -> Job:

@@ -11,13 +11,8 @@ from serve_app.api import replies
 from serve_app.api.callers import CalledBy
 from serve_app.api.schemas import GenerateBody, GenerateT2VBody, GenerateVideoBody
 from serve_app.api.services import Injected, Services
-from serve_app.api.submission import check_source, idempotency, new_job, submit
-from serve_app.api.validation import (
-    check_prompt,
-    choose_model,
-    choose_negative_prompt,
-    complete_settings,
-)
+from serve_app.api.submission import check_source, checked_job, idempotency, submit
+from serve_app.api.validation import check_prompt, choose_model
 from storage.jobs import Job
 
 router = APIRouter(tags=["Submit"])
@@ -67,9 +62,15 @@ async def generate_video(
     spec = choose_model(services.registry, body.video_model_id, "i2v", "video_model_id")
     check_prompt(spec, body.video_prompt, "Video prompt")
     await check_source(services, caller, body.source_image_id)
-    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
-    settings = complete_settings(spec, body.settings) | {"source_image_id": body.source_image_id}
-    job = new_job(services, spec, body.video_prompt, negative, settings, webhook_url=body.webhook_url)
+    job = checked_job(
+        services,
+        spec,
+        body.video_prompt,
+        body.negative_prompt,
+        body.settings,
+        source_image_id=body.source_image_id,
+        webhook_url=body.webhook_url,
+    )
     job = await submit(services, caller, job, idempotency(key, request.url.path, body))
     message = "Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
@@ -77,7 +78,6 @@ async def generate_video(
 
 def _text_job(services: Services, spec: ModelSpec, body: GenerateBody | GenerateT2VBody) -> Job:
     """The job of a prompt alone, for a picture or a clip."""
-    check_prompt(spec, body.prompt)
-    negative = choose_negative_prompt(spec, body.negative_prompt, body.settings.negative_prompt)
-    settings = complete_settings(spec, body.settings)
-    return new_job(services, spec, body.prompt, negative, settings, webhook_url=body.webhook_url)
+    return checked_job(
+        services, spec, body.prompt, body.negative_prompt, body.settings, webhook_url=body.webhook_url
+    )

@@ -31,6 +31,16 @@ def choose_model(registry: Registry, name: str, kind: ModelType, field: str = "m
     return spec
 
 
+def choose_default(registry: Registry, name: str | None, kind: ModelType) -> ModelSpec:
+    """The model of that name and type, without a name the default of the type. Raises InvalidRequest."""
+    if name:
+        return choose_model(registry, name, kind, "model")
+    default = registry.default(kind)
+    if default is None:
+        raise InvalidRequest(f"This server has no {TYPE_NAMES[kind].partition(' ')[2]} model")
+    return default
+
+
 def check_prompt(spec: ModelSpec, prompt: str, name: str = "Prompt") -> str:
     longest = spec.limits.prompt_length
     if len(prompt) > longest:

@@ -1,0 +1,1 @@
+"""A server of the Model Context Protocol, and the JSON-RPC dialect that earlier clients call by that name."""
