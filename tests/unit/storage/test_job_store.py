@@ -432,6 +432,16 @@ def test_pages_can_be_narrowed(jobs: JobStore) -> None:
     assert names(jobs.page(limit=9, client="ann", status=JobStatus.PENDING, model="flux").jobs) == "a"
 
 
+def test_pages_can_run_oldest_first_and_show_clips_alone(jobs: JobStore) -> None:
+    for index, kind in enumerate(["t2v", "image", "i2v", "t2v", "i2v"]):
+        add(jobs, "abcde"[index], type=kind, created_at=NOON + timedelta(microseconds=index // 2))
+    assert names(jobs.page(limit=9, clips=True).jobs) == "edca"
+    first = jobs.page(limit=3, clips=True, oldest_first=True)
+    assert names(first.jobs) == "acd"
+    rest = jobs.page(limit=3, clips=True, oldest_first=True, cursor=first.next_cursor)
+    assert (names(rest.jobs), rest.next_cursor) == ("e", None)
+
+
 @pytest.mark.parametrize("cursor", ["", "x", "nonsense", "é", "bm90IGEgdGltZSBhdCBhbGw", "////", "a" * 5000])
 def test_a_cursor_that_was_never_issued_is_refused(jobs: JobStore, cursor: str) -> None:
     with pytest.raises(InvalidCursor):
