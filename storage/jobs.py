@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -227,6 +228,17 @@ class JobStore(Protocol):
 
     def adopt(self, job: Job, media: Media) -> bool:
         """Insert a job that has ended, with its output, as they are. False if there is one of that id."""
+        ...
+
+    def add_all(
+        self,
+        jobs: Sequence[Job],
+        *,
+        max_pending: int,
+        quota: Quota = NO_QUOTA,
+        resend: Resend | None = None,
+    ) -> tuple[Job, ...]:
+        """`add` each of them in one transaction: all of them, or none and what `add` raises."""
         ...
 
     def first_sent(self, client: str | None, request_hash: str, resend: Resend) -> Job | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import product
@@ -12,7 +12,7 @@ from threading import RLock
 
 from storage import positions, turns
 from storage.cursors import Mark, decode_cursor, encode_cursor
-from storage.errors import ClientQueueFull, IdempotencyConflict, QueueFull
+from storage.errors import ClientQueueFull, IdempotencyConflict, QueueFull, StorageError
 from storage.jobs import (
     NO_QUOTA,
     Job,
@@ -75,6 +75,26 @@ class MemoryJobStore:
             turn = self._next_turn(job)
             self._webhooks.insert(job)
             return self._put(replace(job, turn=turn, position=self._end_of_turn(job.priority, turn)))
+
+    def add_all(
+        self,
+        jobs: Sequence[Job],
+        *,
+        max_pending: int,
+        quota: Quota = NO_QUOTA,
+        resend: Resend | None = None,
+    ) -> tuple[Job, ...]:
+        with self._lock:
+            known, usage = dict(self._jobs), dict(self._usage)
+            try:
+                return tuple(
+                    self.add(job, max_pending=max_pending, quota=quota, resend=resend) for job in jobs
+                )
+            except StorageError:
+                for job_id in self._jobs.keys() - known.keys():
+                    self._webhooks.delete(job_id)
+                self._jobs, self._usage = known, usage
+                raise
 
     def adopt(self, job: Job, media: Media) -> bool:
         with self._lock:

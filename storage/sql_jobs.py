@@ -130,10 +130,20 @@ class SqlJobStore:
     def add(
         self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA, resend: Resend | None = None
     ) -> Job:
-        outcome = self._adding.submit(_Addition(job, max_pending, quota, resend))
-        if isinstance(outcome, StorageError):
-            raise outcome
-        return outcome
+        return _accepted(self._adding.submit(_Addition(job, max_pending, quota, resend)))
+
+    def add_all(
+        self,
+        jobs: Sequence[Job],
+        *,
+        max_pending: int,
+        quota: Quota = NO_QUOTA,
+        resend: Resend | None = None,
+    ) -> tuple[Job, ...]:
+        additions = [_Addition(job, max_pending, quota, resend) for job in jobs]
+        with self._database.write() as connection:
+            lock_queue(connection)
+            return tuple(_accepted(_add(connection, addition)) for addition in additions)
 
     def adopt(self, job: Job, media: Media) -> bool:
         with self._database.write() as connection:
@@ -440,6 +450,12 @@ def _release(*, now: datetime, max_attempts: int, error: JobError) -> Update:
         lease_owner=None,
         lease_expires_at=None,
     )
+
+
+def _accepted(outcome: Job | StorageError) -> Job:
+    if isinstance(outcome, StorageError):
+        raise outcome
+    return outcome
 
 
 def _add(connection: Connection, addition: _Addition) -> Job | StorageError:

@@ -11,7 +11,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from serve_app.api import docs, enrich, errors, events, jobs, media, models, pages, queue, server, submit
+from serve_app.api import (
+    docs,
+    enrich,
+    errors,
+    events,
+    jobs,
+    media,
+    models,
+    openai,
+    pages,
+    queue,
+    server,
+    submit,
+)
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.events import EventLog
 from serve_app.api.gate import Gate
@@ -50,9 +63,11 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)
+    openai.install(app)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
-    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions={"/api/upload": largest_upload})
+    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions=_larger(largest_upload))
     app.add_middleware(Gate, settings=services.settings)
+    openai.speak(app)
     app.add_middleware(SecurityHeaders)
     if services.settings.cors_origins:
         app.add_middleware(
@@ -63,6 +78,11 @@ def create_app(services: Services) -> FastAPI:
             expose_headers=["Retry-After", "Content-Disposition"],
         )
     return app
+
+
+def _larger(largest_upload: int) -> dict[str, int]:
+    """The paths that take a picture; the second one takes it in base64, too."""
+    return {"/api/upload": largest_upload, "/v1/videos": largest_upload * 4 // 3}
 
 
 @asynccontextmanager

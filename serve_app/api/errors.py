@@ -8,6 +8,7 @@ ApiError
   + Forbidden          403
   + TooManyRequests    429   says when to come back
   + ModelServerFailed  502   the language model's server gave no usable answer
+  + JobFailed          502   the request became a job, and that failed
   + NotConfigured      503   the person who runs the server has not set this up
   + ModelServerSlow    504   the language model's server did not answer in time
 """
@@ -80,6 +81,10 @@ class ModelServerFailed(ApiError):
     """The language model's server gave no usable answer."""
 
 
+class JobFailed(ApiError):
+    """The request became a job, and that failed."""
+
+
 class NotConfigured(ApiError):
     """The person who runs the server has not set this up."""
 
@@ -96,6 +101,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     ModelServerFailed: HTTPStatus.BAD_GATEWAY,
+    JobFailed: HTTPStatus.BAD_GATEWAY,
     NotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelServerSlow: HTTPStatus.GATEWAY_TIMEOUT,
     storage_errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
@@ -149,7 +155,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, unexpected)
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:
@@ -185,7 +191,8 @@ def _methods(request: Request) -> set[str]:
     return {method for route in at_address for method in getattr(route, "methods", None) or ()}
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def unexpected(request: Request, error: Exception) -> JSONResponse:
+    """The reply to what nobody foresaw: the log has it, the client is told nothing of it."""
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     message = "The server met an error that it does not know; its log says more."
     # This reply is sent from outside of every middleware.

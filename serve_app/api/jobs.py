@@ -35,7 +35,7 @@ async def status(
 ) -> dict[str, Any]:
     """A job with its progress, and its media when it is done."""
     if wait <= 0:
-        return await _view(services, request, await _find(services, caller, job_id))
+        return await _view(services, request, await find(services, caller, job_id))
     return await _view(services, request, await _changed(services, caller, job_id, wait))
 
 
@@ -43,15 +43,15 @@ async def _changed(services: Services, caller: Caller, job_id: str, wait_s: floa
     """The job as soon as it differs from now, or after `wait_s` seconds. An ended job does not change."""
     deadline = time.monotonic() + wait_s
     with services.news.subscribe() as subscription:
-        before = job = await _find(services, caller, job_id)
+        before = job = await find(services, caller, job_id)
         while job == before and not job.status.ended and (left := deadline - time.monotonic()) > 0:
             news = await subscription.next(min(left, RECHECK_S))
             if job_id in news or not news:
-                job = await _find(services, caller, job_id)
+                job = await find(services, caller, job_id)
     return job
 
 
-async def _find(services: Services, caller: Caller, job_id: str) -> Job:
+async def find(services: Services, caller: Caller, job_id: str) -> Job:
     """The job, if the caller may see it. Raises NotFound."""
     job = await services.blocking(services.jobs.get, JobId(job_id))
     if job is None or caller.scope not in (None, job.client):
@@ -82,7 +82,7 @@ async def _view(services: Services, request: Request, job: Job) -> dict[str, Any
 )
 async def preview(job_id: Name, services: Injected, caller: CalledBy) -> Response:
     """What a running job is going to make, as far as that shows. 404 where nothing does."""
-    job = await _find(services, caller, job_id)
+    job = await find(services, caller, job_id)
     data = None
     if job.status is JobStatus.PROCESSING:
         data = await services.dispatcher.preview(job.id)
@@ -117,17 +117,25 @@ async def list_jobs(
 @router.post("/api/jobs/{job_id}/cancel", responses={200: {"model": replies.JobDone}})
 async def cancel(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Cancel a waiting job at once, a running one at its next step."""
-    await _find(services, caller, job_id)
-    before = await services.blocking(services.jobs.request_cancel, JobId(job_id), now=services.clock())
+    await find(services, caller, job_id)
+    before = await request_cancel(services, JobId(job_id))
     if before is None:
         raise NotFound(f"Job not found: {job_id}")
     if before.ended:
         raise Conflict(f"The job has already ended: it is {before.value}")
     if before is JobStatus.PROCESSING:
-        services.dispatcher.cancel(JobId(job_id))
         return {"status": "success", "job_id": job_id, "message": "Cancelling: the run ends at its next step"}
-    services.dispatcher.wake(JobId(job_id), JobStatus.CANCELLED)
     return {"status": "success", "job_id": job_id, "message": "Cancelled"}
+
+
+async def request_cancel(services: Services, job_id: JobId) -> JobStatus | None:
+    """Have the job cancelled, unless it has ended; what it was before, None if there is no such job."""
+    before = await services.blocking(services.jobs.request_cancel, job_id, now=services.clock())
+    if before is JobStatus.PROCESSING:
+        services.dispatcher.cancel(job_id)
+    elif before is JobStatus.PENDING:
+        services.dispatcher.wake(job_id, JobStatus.CANCELLED)
+    return before
 
 
 @router.post("/api/jobs/{job_id}/retry", status_code=202, responses={202: {"model": replies.Submitted}})
@@ -135,7 +143,7 @@ async def retry(
     job_id: Name, request: Request, services: Injected, caller: CalledBy, key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """A new job with the settings of an ended one."""
-    job = await _find(services, caller, job_id)
+    job = await find(services, caller, job_id)
     if not job.status.ended:
         raise Conflict(f"The job has not ended: it is {job.status.value}")
     again = await resubmit(services, caller, job, idempotency(key, request.url.path))
@@ -145,10 +153,10 @@ async def retry(
 @router.post("/api/jobs/{job_id}/move", responses={200: {"model": replies.JobDone}})
 async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Put a waiting job before another, or last."""
-    await _find(services, caller, job_id)
+    await find(services, caller, job_id)
     before = JobId(body.before) if body.before is not None else None
     if before is not None:
-        await _find(services, caller, before)
+        await find(services, caller, before)
     if not await services.blocking(services.jobs.move, JobId(job_id), before=before):
         raise Conflict("Only waiting jobs can be moved, and only before a waiting job")
     services.dispatcher.wake(JobId(job_id), JobStatus.PENDING)
@@ -159,10 +167,16 @@ async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledB
 @router.delete("/api/jobs/{job_id}", responses={200: {"model": replies.Done}})
 async def delete(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Delete an ended job with its media."""
-    job = await _find(services, caller, job_id)
-    media = await services.blocking(services.jobs.delete, JobId(job_id))
+    job = await find(services, caller, job_id)
+    media = await remove(services, JobId(job_id))
     if media is None:
         raise Conflict(f"The job has not ended: it is {job.status.value}; cancel it first")
-    for item in media:
-        await services.blocking(services.files.delete, item.file_path)
     return {"status": "success", "message": f"Job deleted with {len(media)} file(s)"}
+
+
+async def remove(services: Services, job_id: JobId) -> tuple[Media, ...] | None:
+    """Delete an ended job with its media; None if it is not there or has not ended."""
+    media = await services.blocking(services.jobs.delete, job_id)
+    for item in media or ():
+        await services.blocking(services.files.delete, item.file_path)
+    return media

@@ -12,6 +12,8 @@ from fastapi.openapi.utils import get_openapi
 from configs.models import ModelType
 from configs.registry import Registry
 from serve_app.api.gate import OPEN_PATHS
+from serve_app.api.openai import description as openai_description
+from serve_app.api.openai.paths import PREFIX
 from serve_app.api.replies import ErrorReply
 
 Json = dict[str, Any]
@@ -44,8 +46,9 @@ def describe(app: FastAPI, registry: Registry, *, secured: bool, webhook_hosts: 
             properties["webhook_url"] = _webhook_url(webhook_hosts)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for operation in _operations(document):
-            _declare_errors(operation["responses"])
+        openai_description.describe(document, registry)
+        for path, operation in _operations(document):
+            _declare_errors(operation["responses"], _error_reply(path))
         if secured:
             document["components"]["securitySchemes"] = SECURITY
             document["security"] = [{name: []} for name in SECURITY]
@@ -69,17 +72,23 @@ def _webhook_url(hosts: Sequence[str]) -> Json:
     return {"anyOf": [address, {"type": "null"}], "description": what, "examples": [f"{hosts[0]}/cyberimage"]}
 
 
-def _operations(document: Json) -> Iterator[Json]:
-    for path in document["paths"].values():
-        yield from path.values()
+def _operations(document: Json) -> Iterator[tuple[str, Json]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            yield path, operation
 
 
-def _declare_errors(responses: Json) -> None:
+def _error_reply(path: str) -> str:
+    """The schema of the errors at a path."""
+    return "OpenAIErrorReply" if path.startswith(PREFIX) else "ErrorReply"
+
+
+def _declare_errors(responses: Json, reply: str) -> None:
     responses.pop("422", None)
     for response in responses.values():
         for content in response.get("content", {}).values():
             _keep_reference(content.get("schema", {}))
-    schema = {"$ref": "#/components/schemas/ErrorReply"}
+    schema = {"$ref": f"#/components/schemas/{reply}"}
     for status, description in ERRORS.items():
         responses.setdefault(
             status, {"description": description, "content": {"application/json": {"schema": schema}}}

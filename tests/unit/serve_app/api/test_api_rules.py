@@ -49,7 +49,7 @@ def test_an_error_without_an_entry_has_its_parents_status() -> None:
 
 
 def async_routes() -> Iterator[tuple[str, ast.AsyncFunctionDef]]:
-    for file in FOLDER.glob("*.py"):
+    for file in FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.AsyncFunctionDef) and any(is_route(each) for each in node.decorator_list):
                 yield f"{file.stem}.{node.name}", node
