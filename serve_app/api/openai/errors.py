@@ -52,7 +52,6 @@ def invalid(message: str, param: str, *, code: str | None = None) -> InvalidRequ
 PARAMS = {
     "width": "size",
     "height": "size",
-    "num_images": "n",
     "Prompt": "prompt",
     "Negative": "negative_prompt",
 }
@@ -60,7 +59,7 @@ PARAMS = {
 
 @contextmanager
 def naming_parameters() -> Iterator[None]:
-    """Refusals of the native API's checks get the parameter: their sentences begin with it, or with a size."""
+    """Refusals of the native API's checks say which parameter they are about: their first word, or a size."""
     try:
         yield
     except InvalidRequest as error:

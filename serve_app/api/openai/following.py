@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from serve_app.api.services import Services
 from storage.jobs import Job, JobId
 
 
-async def follow(services: Services, job_ids: Sequence[JobId]) -> AsyncIterator[tuple[Job, ...]]:
+async def follow(services: Services, job_ids: Sequence[JobId]) -> AsyncGenerator[tuple[Job, ...], None]:
     """The jobs as they are now, and again with every change or second, until all have ended.
 
     Raises NotFound when one is deleted.

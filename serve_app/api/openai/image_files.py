@@ -15,16 +15,13 @@ from serve_app.api.callers import CalledBy
 from serve_app.api.media import IMMUTABLE, PICTURE, find, send_file
 from serve_app.api.openai.addresses import own_address
 from serve_app.api.openai.routing import TellingRoute
-from serve_app.api.openai.schemas import Compression, OutputFormat
+from serve_app.api.openai.schemas import QUALITY, Compression, OutputFormat
 from serve_app.api.schemas import Name
 from serve_app.api.services import Injected, Services
 from storage.errors import MediaUnreadable
 from storage.media import Media
 
 router = APIRouter(tags=["OpenAI"], route_class=TellingRoute)
-
-#: Of a JPEG or WebP where none is asked for: above it files grow and nobody sees why.
-QUALITY = 95
 
 FILES: dict[int | str, dict[str, Any]] = {
     **PICTURE,
@@ -52,17 +49,15 @@ async def content(
     return Response(data, media_type=f"image/{output_format}", headers={"Cache-Control": IMMUTABLE})
 
 
-def address_of(request: Request, media: Media, output_format: OutputFormat, quality: int | None) -> str:
+def address_of(request: Request, media: Media, output_format: OutputFormat, quality: int) -> str:
     """Where the picture is, for the client that asked for it."""
     address = f"{own_address(request)}/v1/images/{media.id}/content"
     if output_format == "png":
         return address
-    return (
-        f"{address}?{urlencode({'output_format': output_format, 'output_compression': quality or QUALITY})}"
-    )
+    return f"{address}?{urlencode({'output_format': output_format, 'output_compression': quality})}"
 
 
-def read_as(services: Services, media: Media, output_format: OutputFormat, quality: int | None) -> bytes:
+def read_as(services: Services, media: Media, output_format: OutputFormat, quality: int) -> bytes:
     """The picture's file, or what it is in another format. Blocking.
 
     Raises MediaFileMissing, MediaUnreadable.
@@ -73,14 +68,12 @@ def read_as(services: Services, media: Media, output_format: OutputFormat, quali
     return encoded(path, output_format, quality)
 
 
-def encoded(source: Path | BytesIO, output_format: OutputFormat, quality: int | None = None) -> bytes:
+def encoded(source: Path | BytesIO, output_format: OutputFormat, quality: int = QUALITY) -> bytes:
     """A picture in that format. Raises MediaUnreadable. Blocking."""
     file = BytesIO()
     try:
         with Image.open(source) as image:
-            image.convert("RGB").save(
-                file, output_format.upper(), quality=QUALITY if quality is None else quality
-            )
+            image.convert("RGB").save(file, output_format.upper(), quality=quality)
     except (OSError, SyntaxError, ValueError) as error:
         raise MediaUnreadable from error
     return file.getvalue()

@@ -7,7 +7,6 @@ jobs, alike but for their seeds, which are accepted together or not at all. Pict
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from configs.models import ModelSpec
 from serve_app.api.callers import Caller
@@ -41,10 +40,8 @@ def _jobs(services: Services, spec: ModelSpec, body: ImagesBody) -> Iterator[Job
     prompt = check_prompt(spec, body.prompt)
     negative = choose_negative_prompt(spec, body.negative_prompt)
     settings = complete_settings(spec, _settings(body))
-    counts = shares(body.n or 1, spec.limits.num_images)
-    for count in counts:
-        job = new_job(services, spec, prompt, negative, settings | {"num_images": count})
-        yield replace(job, seed=settings["seed"])
+    for count in shares(body.n or 1, spec.limits.num_images):
+        yield new_job(services, spec, prompt, negative, settings | {"num_images": count})
         settings = settings | {"seed": settings["seed"] + count}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from io import BytesIO
 from typing import Any
@@ -31,7 +31,7 @@ USAGE = {
 }
 
 
-async def stream(services: Services, job_ids: Sequence[JobId], body: ImagesBody) -> AsyncIterator[str]:
+async def stream(services: Services, job_ids: Sequence[JobId], body: ImagesBody) -> AsyncGenerator[str, None]:
     """The events of a request until its end, which may be an `error`."""
     try:
         async with aclosing(_events(services, job_ids, body)) as events:
@@ -43,7 +43,9 @@ async def stream(services: Services, job_ids: Sequence[JobId], body: ImagesBody)
         yield _event({"type": "error", **failure})
 
 
-async def _events(services: Services, job_ids: Sequence[JobId], body: ImagesBody) -> AsyncIterator[str]:
+async def _events(
+    services: Services, job_ids: Sequence[JobId], body: ImagesBody
+) -> AsyncGenerator[str, None]:
     partials = _Partials(services, body)
     heard = time.monotonic()
     async with aclosing(follow(services, job_ids)) as states:
@@ -65,12 +67,12 @@ async def _events(services: Services, job_ids: Sequence[JobId], body: ImagesBody
 
 
 class _Partials:
-    """Shows previews, not more than were asked for and spread over the run: the first as soon as there is one."""
+    """Shows previews: as many as were asked for at most, spread over the run, the first at once."""
 
     def __init__(self, services: Services, body: ImagesBody) -> None:
         self._services = services
         self._most = body.partial_images or 0
-        self._format: OutputFormat = body.output_format or "png"
+        self._format: OutputFormat = body.file_format
         self._shown: set[tuple[JobId, int]] = set()
 
     async def next(self, jobs: tuple[Job, ...]) -> str | None:
@@ -100,8 +102,8 @@ def _preview_number(job: Job) -> int | None:
 
 
 def _completed(services: Services, job: Job, media: Any, body: ImagesBody) -> str:
-    output_format = body.output_format or "png"
-    data = read_as(services, media, output_format, body.output_compression)
+    output_format = body.file_format
+    data = read_as(services, media, output_format, body.quality)
     more = {"usage": USAGE, "id": media.id, "seed": media.metadata["seed"]}
     return _event(_view(COMPLETED, job, data, output_format) | more)
 

@@ -81,7 +81,7 @@ def _reply(
         "created": int(jobs[0].created_at.timestamp()),
         "data": [_picture(services, request, body, each) for each in media],
         "background": "opaque",
-        "output_format": body.output_format or "png",
+        "output_format": body.file_format,
         "quality": "auto",
         "size": f"{settings['width']}x{settings['height']}",
     }
@@ -89,9 +89,9 @@ def _reply(
 
 
 def _picture(services: Services, request: Request, body: ImagesBody, media: Media) -> dict[str, Any]:
-    output_format = body.output_format or "png"
+    output_format = body.file_format
     view = {"revised_prompt": None, "id": media.id, "seed": media.metadata["seed"]}
     if body.response_format == "url":
-        return {"url": address_of(request, media, output_format, body.output_compression), **view}
-    data = read_as(services, media, output_format, body.output_compression)
+        return {"url": address_of(request, media, output_format, body.quality), **view}
+    data = read_as(services, media, output_format, body.quality)
     return {"b64_json": as_base64(data), **view}

@@ -21,6 +21,11 @@ class Reference:
     data: bytes | None = None
     media_id: MediaId | None = None
 
+    @property
+    def content(self) -> bytes:
+        """What tells it from others."""
+        return str(self.media_id).encode() if self.data is None else self.data
+
 
 def read_reference(given: InputReference | None, file: bytes | None) -> Reference | None:
     """What was given; None if nothing was. Raises InvalidRequest. Takes a while for large data: URLs."""

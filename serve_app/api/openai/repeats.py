@@ -33,7 +33,7 @@ LONGEST = timedelta(hours=24)
 def sending_of(
     request: Request, key: str | None, body: BaseModel, *, now: datetime, file: bytes | None = None
 ) -> Idempotency:
-    """What this submit is known by: the key if it has one, the hash of what it asks, and how often it came."""
+    """What this submit is known by: its key if it has one, the hash of what it asks, how often it came."""
     text = json.dumps([request.url.path, body.model_dump(mode="json")], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     digest.update(hashlib.sha256(file).digest() if file is not None else b"")
@@ -53,6 +53,6 @@ def _timeout_s(headers: Headers) -> float:
         seconds = float(headers.get(READ_TIMEOUT, ""))
     except ValueError:
         return DEFAULT_TIMEOUT_S
-    return (
-        min(seconds, LONGEST.total_seconds()) if seconds > 0 and math.isfinite(seconds) else DEFAULT_TIMEOUT_S
-    )
+    if not (seconds > 0 and math.isfinite(seconds)):
+        return DEFAULT_TIMEOUT_S
+    return min(seconds, LONGEST.total_seconds())

@@ -1,4 +1,4 @@
-"""Bodies of this API's replies, for its description. Routes build plain dicts; tests hold them against these."""
+"""Bodies of this API's replies, for its description. Routes build dicts; tests hold those against it."""
 
 from __future__ import annotations
 

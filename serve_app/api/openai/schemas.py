@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from serve_app.api.schemas import MAX_SEED, Integer, Name, Number, Seed, Text
 
 OutputFormat = Literal["png", "jpeg", "webp"]
-#: Quality of a JPEG or WebP.
+#: Quality of a JPEG or WebP; above the one that is taken if none is asked for, files only grow.
+QUALITY = 95
 Compression = Annotated[int, Field(ge=0, le=100)]
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
@@ -50,6 +51,15 @@ class ImagesBody(BaseModel):
     negative_prompt: Text | None = None
     num_inference_steps: Integer | None = None
     guidance_scale: Number | None = None
+
+    @property
+    def file_format(self) -> OutputFormat:
+        return self.output_format or "png"
+
+    @property
+    def quality(self) -> int:
+        """Of a JPEG or WebP."""
+        return QUALITY if self.output_compression is None else self.output_compression
 
 
 def _as_sent_in_a_form(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -45,7 +46,7 @@ async def create(
     with naming_parameters():
         spec = choose_clip_model(services, body.model, animates=reference is not None)
         job = _job(services, spec, body)
-    sent = reference and (reference.data or str(reference.media_id).encode())
+    sent = None if reference is None else reference.content
     once = sending_of(request, key, body, now=services.clock(), file=sent)
     if reference is None:
         added = await submit(services, caller, job, once)
@@ -86,8 +87,9 @@ async def _submit_animation(
         return await submit(services, caller, _of_source(job, reference.media_id), once)
     if once.resend is not None and once.key is None:
         find = services.jobs.first_sent
-        if await services.blocking(find, caller.client, once.request_hash, once.resend) is not None:
-            return await submit(services, caller, job, once)
+        first = await services.blocking(find, caller.client, once.request_hash, once.resend)
+        if first is not None:
+            return await submit(services, caller, _of_source(job, first.settings["source_image_id"]), once)
     assert reference.data is not None
     async with services.decoding:
         source = await services.blocking(store_upload, services, reference.data, caller.client)
@@ -101,8 +103,7 @@ async def _submit_animation(
 
 
 def _of_source(job: Job, source_id: str) -> Job:
-    job.settings["source_image_id"] = source_id
-    return job
+    return replace(job, settings=job.settings | {"source_image_id": source_id})
 
 
 def _forget(services: Services, source: Media) -> None:

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import Conflict, NotFound
 from serve_app.api.jobs import find, remove, request_cancel
-from serve_app.api.media import CLIP, THUMBNAIL, send_file, send_thumbnail
+from serve_app.api.media import CLIP, NOT_MODIFIED, THUMBNAIL, Responses, send_file, send_thumbnail
 from serve_app.api.openai import replies
 from serve_app.api.openai.errors import end_of, invalid
 from serve_app.api.openai.following import follow
@@ -31,13 +31,14 @@ POLL_MS = 500
 GRACE_S = 5.0
 
 Variant = Literal["video", "thumbnail", "spritesheet"]
-CONTENT: dict[int | str, dict[str, Any]] = {
+CONTENT: Responses = {
     status: {
         "description": CLIP[status]["description"],
         "content": CLIP[status].get("content", {}) | THUMBNAIL[status].get("content", {}),
     }
     for status in (200, 206)
-} | {304: CLIP[304]}
+}
+CONTENT |= NOT_MODIFIED
 
 
 @router.get("", responses={200: {"model": replies.Videos}})
