@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +52,8 @@ async def create(
     if reference is None:
         added = await submit(services, caller, job, once)
     else:
-        added = await _submit_animation(services, caller, job, reference, once)
+        # Whoever goes away now must not leave a job without its picture.
+        added = await asyncio.shield(_submit_animation(services, caller, job, reference, once))
     return video_view(added, services.registry[added.model])
 
 
