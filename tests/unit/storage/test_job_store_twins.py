@@ -94,6 +94,14 @@ class Twins(RuleBasedStateMachine):
         again = Resend(count=resent, since=new.created_at - timedelta(seconds=20)) if resent else None
         self.both(lambda stores: stores.jobs.add(new, max_pending=4, resend=again))
 
+    @rule(some=st.lists(names, min_size=1, max_size=3, unique=True), client=clients)
+    def add_together(self, some: list[JobId], client: str | None) -> None:
+        if any(name in self.statuses for name in some):
+            return
+        now = self.now()
+        new = [job(name, client=client, created_at=now, request_hash=name) for name in some]
+        self.both(lambda stores: stores.jobs.add_all(new, max_pending=3))
+
     @rule(name=names, owner=owners)
     def claim(self, name: JobId, owner: str) -> None:
         now = self.now()

@@ -54,6 +54,20 @@ async def test_what_is_left_out_is_the_servers_choice(
     assert (reply.status_code, reply.json()["size"]) == (200, "64x64")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"n": 1, "size": "512x512", "response_format": "b64_json"},
+        {"background": "auto", "n": 1, "output_compression": 100, "quality": "auto", "size": "auto"},
+    ],
+    ids=["Open WebUI", "LibreChat"],
+)
+async def test_what_programs_send_is_understood(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    reply = await paint(client, model="paint", **body)
+    assert reply.status_code == 200, reply.text
+    assert picture_in(reply.json()["data"][0]["b64_json"]).format == "PNG"
+
+
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 @pytest.mark.parametrize("form", ["b64_json", "url"])
 async def test_every_format_comes_inside_and_at_an_address(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from starlette.types import Message
 
 from serve_app.api.openai import refusals
 from storage import open_stores
-from storage.jobs import JobStatus
+from storage.jobs import Job, JobStatus
 
 both_stores = pytest.mark.parametrize("stores", ["memory", "sqlite"], indirect=True)
 KEYS = {"api_keys": "ann-key,bob-key"}
@@ -279,3 +280,27 @@ def test_the_number_of_refusals_remembered_is_bounded(monkeypatch: pytest.Monkey
     for number in range(50):
         known._note((b"%d" % number, 0))
     assert len(known._refused) == 3
+
+
+async def test_a_client_that_goes_away_early_leaves_its_job_the_picture(
+    idle: httpx.AsyncClient, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    real = workshop.stores.jobs.add
+
+    def slow(job: Job, **limits: Any) -> Job:
+        entered.set()
+        go_on.wait(10)
+        return real(job, **limits)
+
+    monkeypatch.setattr(workshop.stores.jobs, "add", slow)
+    asking = asyncio.create_task(film(idle, picture=picture(8, 8), headers=again(0)))
+    await until(entered.is_set)
+    asking.cancel()
+    await asyncio.wait([asking])
+    go_on.set()
+    await until(lambda: total(workshop) == 1)
+    await asyncio.sleep(0.05)
+    (job,) = workshop.stores.jobs.page(limit=1).jobs
+    assert workshop.stores.media.get(job.settings["source_image_id"]) is not None
+    assert len(workshop.media_files()) == 1
