@@ -70,7 +70,7 @@ def _as_sent_in_a_form(value: Any) -> Any:
 
 
 _LENIENT = BeforeValidator(_as_sent_in_a_form)
-_FormInteger = Annotated[int, _LENIENT]
+_FormInteger = Annotated[int, Field(ge=0, le=1_000_000), _LENIENT]
 
 
 class InputReference(BaseModel):

@@ -54,7 +54,7 @@ async def create(
     else:
         # Whoever goes away now must not leave a job without its picture.
         added = await asyncio.shield(_submit_animation(services, caller, job, reference, once))
-    return video_view(added, services.registry[added.model])
+    return video_view(added, services.registry.get(added.model))
 
 
 def _job(services: Services, spec: ModelSpec, body: VideoBody) -> Job:

@@ -311,6 +311,7 @@ async def test_the_model_is_the_sibling_that_animates(make_workshop: Any, model:
         ({"seconds": 0}, 400, "invalid_request", "seconds"),
         ({"seconds": "nan"}, 400, "invalid_request", "seconds"),
         ({"fps": 0}, 400, "bad_request", "fps"),
+        ({"fps": "9" * 400, "seconds": 1}, 400, "invalid_request", "fps"),
         ({"num_frames": 6}, 400, "bad_request", "num_frames"),
         ({"size": "63x64"}, 400, "bad_request", "size"),
         ({"size": "1280"}, 400, "invalid_request", "size"),
