@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -108,8 +109,10 @@ class Job:
     #: Who submitted: an API key's id, or a client address.
     client: str | None = None
     idempotency_key: str | None = None
-    #: Hash of the request body that came with the idempotency key.
+    #: Hash of the request, by which it is known when it comes again.
     request_hash: str | None = None
+    #: How often its client has sent the request again (see Resend).
+    resent: int = 0
     #: Seconds spent loading the model and generating, once ended.
     load_seconds: float | None = None
     run_seconds: float | None = None
@@ -186,6 +189,16 @@ class Quota:
 NO_QUOTA = Quota()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resend:
+    """A submit that its client sends again, without a key, for it has not heard what came of the first."""
+
+    #: How often it has been sent before, at least 1.
+    count: int
+    #: When it was sent first, at the earliest.
+    since: datetime
+
+
 class JobStore(Protocol):
     """Durable jobs. A method that returns has committed; each transition happens once or not at all.
 
@@ -194,11 +207,16 @@ class JobStore(Protocol):
     their result whether they did.
     """
 
-    def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
+    def add(
+        self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA, resend: Resend | None = None
+    ) -> Job:
         """Insert a pending job at the end of its priority, or of its client's turn there, and return it so.
 
         With an idempotency key that this client has used before, return that earlier job instead. A key
         holds as long as its job is kept, and at least KEY_LIFETIME.
+
+        A job without a key that is a `resend` is the one that `first_sent` finds, if it finds one: that comes
+        back, with the count in `resent`.
 
         Raises:
             QueueFull: `max_pending` jobs are waiting already; ClientQueueFull: so many of this client.
@@ -212,6 +230,26 @@ class JobStore(Protocol):
         """Insert a job that has ended, with its output, as they are. False if there is one of that id."""
         ...
 
+    def add_all(
+        self,
+        jobs: Sequence[Job],
+        *,
+        max_pending: int,
+        quota: Quota = NO_QUOTA,
+        resend: Resend | None = None,
+    ) -> tuple[Job, ...]:
+        """`add` each of them in one transaction: all of them, or none and what `add` raises."""
+        ...
+
+    def first_sent(self, client: str | None, request_hash: str, resend: Resend) -> Job | None:
+        """The job that this request has become when it was sent before.
+
+        It is among the client's jobs of that hash, without a key, that were made since then. Equal requests
+        may have become several jobs: it is the newest that was not sent again as often yet, else the newest,
+        so that two of them that are both sent again do not get one job.
+        """
+        ...
+
     def get(self, job_id: JobId) -> Job | None: ...
 
     def page(
@@ -222,8 +260,13 @@ class JobStore(Protocol):
         status: JobStatus | None = None,
         model: str | None = None,
         client: str | None = None,
+        clips: bool = False,
+        oldest_first: bool = False,
     ) -> JobPage:
-        """Newest first by (created_at, id). Raises InvalidCursor."""
+        """Newest first by (created_at, id), or the other way round. `clips`: jobs that make videos only.
+
+        Raises InvalidCursor.
+        """
         ...
 
     def waiting(self, *, per_model: int) -> tuple[WaitingJob, ...]:

@@ -9,6 +9,12 @@ from sqlalchemy import ColumnElement, Select, Table, Tuple, literal, select, tup
 from storage.cursors import Mark, decode_cursor
 
 
+def oldest_first(table: Table, *conditions: ColumnElement[bool], cursor: str | None) -> Select[Any]:
+    """Whole rows by (created_at, id) up, from above the cursor. Raises InvalidCursor."""
+    query = select(table).where(*conditions).order_by(table.c.created_at, table.c.id)
+    return query if cursor is None else query.where(above(table, decode_cursor(cursor)))
+
+
 def newest_first(table: Table, *conditions: ColumnElement[bool], cursor: str | None) -> Select[Any]:
     """Whole rows by (created_at, id) down, from below the cursor. Raises InvalidCursor."""
     query = select(table).where(*conditions).order_by(table.c.created_at.desc(), table.c.id.desc())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import product
@@ -11,7 +12,7 @@ from threading import RLock
 
 from storage import positions, turns
 from storage.cursors import Mark, decode_cursor, encode_cursor
-from storage.errors import ClientQueueFull, IdempotencyConflict, QueueFull
+from storage.errors import ClientQueueFull, IdempotencyConflict, QueueFull, StorageError
 from storage.jobs import (
     NO_QUOTA,
     Job,
@@ -22,6 +23,7 @@ from storage.jobs import (
     JobStatus,
     ModelHistory,
     Quota,
+    Resend,
     RunRecord,
     WaitingJob,
     Warmth,
@@ -30,6 +32,7 @@ from storage.media import Media
 from storage.memory_keys import MemoryKeys
 from storage.memory_media import MemoryMediaIndex
 from storage.memory_webhooks import MemoryWebhookStore
+from storage.resends import sent_before
 from storage.usage import Usage, with_outputs_of
 
 
@@ -49,12 +52,16 @@ class MemoryJobStore:
         self._paused = False
         self._usage: dict[str | None, Usage] = {}
 
-    def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
+    def add(
+        self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA, resend: Resend | None = None
+    ) -> Job:
         with self._lock:
             if (earlier := self._submitted_before(job)) is not None:
                 if earlier.request_hash != job.request_hash:
                     raise IdempotencyConflict
                 return earlier
+            if resend is not None and (first := self._sent_again(job, resend)) is not None:
+                return first
             self._spent.check(job)
             pending = self._of_status(JobStatus.PENDING)
             if len(pending) >= max_pending:
@@ -69,6 +76,26 @@ class MemoryJobStore:
             self._webhooks.insert(job)
             return self._put(replace(job, turn=turn, position=self._end_of_turn(job.priority, turn)))
 
+    def add_all(
+        self,
+        jobs: Sequence[Job],
+        *,
+        max_pending: int,
+        quota: Quota = NO_QUOTA,
+        resend: Resend | None = None,
+    ) -> tuple[Job, ...]:
+        with self._lock:
+            known, usage = dict(self._jobs), dict(self._usage)
+            try:
+                return tuple(
+                    self.add(job, max_pending=max_pending, quota=quota, resend=resend) for job in jobs
+                )
+            except StorageError:
+                for job_id in self._jobs.keys() - known.keys():
+                    self._webhooks.delete(job_id)
+                self._jobs, self._usage = known, usage
+                raise
+
     def adopt(self, job: Job, media: Media) -> bool:
         with self._lock:
             if job.id in self._jobs:
@@ -76,6 +103,15 @@ class MemoryJobStore:
             self._put(job)
             self._media.insert((media,), client=job.client)
             return True
+
+    def first_sent(self, client: str | None, request_hash: str, resend: Resend) -> Job | None:
+        equal = [
+            job
+            for job in self._all()
+            if (job.client, job.request_hash, job.idempotency_key) == (client, request_hash, None)
+            and job.created_at >= resend.since
+        ]
+        return sent_before(sorted(equal, key=_mark, reverse=True), resend)
 
     def get(self, job_id: JobId) -> Job | None:
         return self._jobs.get(job_id)
@@ -88,15 +124,19 @@ class MemoryJobStore:
         status: JobStatus | None = None,
         model: str | None = None,
         client: str | None = None,
+        clips: bool = False,
+        oldest_first: bool = False,
     ) -> JobPage:
         found = [
             job
             for job in self._all()
             if status in (None, job.status) and model in (None, job.model) and client in (None, job.client)
+            if not clips or job.type != "image"
         ]
-        found.sort(key=_mark, reverse=True)
-        below = None if cursor is None else decode_cursor(cursor)
-        rest = [job for job in found if below is None or _mark(job) < below]
+        found.sort(key=_mark, reverse=not oldest_first)
+        mark = None if cursor is None else decode_cursor(cursor)
+        follows = operator.gt if oldest_first else operator.lt
+        rest = [job for job in found if mark is None or follows(_mark(job), mark)]
         return JobPage(
             jobs=tuple(rest[:limit]),
             next_cursor=encode_cursor(_mark(rest[limit - 1])) if len(rest) > limit else None,
@@ -348,6 +388,12 @@ class MemoryJobStore:
             return None
         key = (job.client, job.idempotency_key)
         return next((each for each in self._all() if (each.client, each.idempotency_key) == key), None)
+
+    def _sent_again(self, job: Job, resend: Resend) -> Job | None:
+        if job.idempotency_key is not None or job.request_hash is None:
+            return None
+        first = self.first_sent(job.client, job.request_hash, resend)
+        return None if first is None else self._put(replace(first, resent=max(first.resent, resend.count)))
 
     def _next_turn(self, job: Job) -> int:
         peers = [each for each in self._all() if each.priority == job.priority and not each.status.ended]

@@ -84,6 +84,7 @@ jobs = Table(
     Column("client", String, nullable=False),
     Column("idempotency_key", String),
     Column("request_hash", String),
+    Column("resent", Integer, nullable=False, server_default=text("0")),
     Column("load_seconds", Double),
     Column("run_seconds", Double),
     Column("warmth", String),
@@ -96,6 +97,7 @@ jobs = Table(
     Index("jobs_position", "priority", "turn", "position"),
     Index("jobs_idempotency", "client", "idempotency_key", unique=True),
     Index("jobs_of_client_in_status", "client", "status", "priority", "turn"),
+    Index("jobs_of_request", "client", "request_hash", "created_at", "id"),
 )
 _line = (jobs.c.priority.desc(), jobs.c.turn, jobs.c.position)
 Index("jobs_in_order", jobs.c.status, *_line)
@@ -111,6 +113,13 @@ Index(
     sqlite_where=is_completed,
     postgresql_where=is_completed,
 )
+#: The few clips among many pictures are found without looking at those.
+is_clip = text("type <> 'image'")
+for _name, _columns in {
+    "jobs_newest_clip": (jobs.c.created_at, jobs.c.id),
+    "jobs_newest_clip_of_client": (jobs.c.client, jobs.c.created_at, jobs.c.id),
+}.items():
+    Index(_name, *_columns, sqlite_where=is_clip, postgresql_where=is_clip)
 
 media = Table(
     "media",

@@ -42,11 +42,13 @@ from storage.jobs import (
     JobStatus,
     ModelHistory,
     Quota,
+    Resend,
     RunRecord,
     WaitingJob,
     Warmth,
 )
 from storage.keyset import newest_first
+from storage.keyset import oldest_first as rows_oldest_first
 from storage.media import Media
 from storage.rows import (
     error_values,
@@ -56,10 +58,11 @@ from storage.rows import (
     record_from_row,
     waiting_from_row,
 )
-from storage.schema import is_completed, spent_keys, state
+from storage.schema import is_clip, is_completed, spent_keys, state
 from storage.schema import jobs as table
 from storage.sql_media import delete_media_of_job, insert_media
 from storage.sql_places import last_place, lock_queue, new_place, pending_place, place_before
+from storage.sql_resends import first_sent, sent_again
 from storage.sql_upkeep import delete_jobs, expendable_jobs, expired_keys, request_of_spent_key
 from storage.sql_usage import spend
 from storage.sql_webhooks import insert_webhook
@@ -114,6 +117,7 @@ class _Addition(NamedTuple):
     job: Job
     max_pending: int
     quota: Quota
+    resend: Resend | None
 
 
 class SqlJobStore:
@@ -123,11 +127,23 @@ class SqlJobStore:
         self._database = database
         self._adding = GroupCommit(self._add_all)
 
-    def add(self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA) -> Job:
-        outcome = self._adding.submit(_Addition(job, max_pending, quota))
-        if isinstance(outcome, StorageError):
-            raise outcome
-        return outcome
+    def add(
+        self, job: Job, *, max_pending: int, quota: Quota = NO_QUOTA, resend: Resend | None = None
+    ) -> Job:
+        return _accepted(self._adding.submit(_Addition(job, max_pending, quota, resend)))
+
+    def add_all(
+        self,
+        jobs: Sequence[Job],
+        *,
+        max_pending: int,
+        quota: Quota = NO_QUOTA,
+        resend: Resend | None = None,
+    ) -> tuple[Job, ...]:
+        additions = [_Addition(job, max_pending, quota, resend) for job in jobs]
+        with self._database.write() as connection:
+            lock_queue(connection)
+            return tuple(_accepted(_add(connection, addition)) for addition in additions)
 
     def adopt(self, job: Job, media: Media) -> bool:
         with self._database.write() as connection:
@@ -136,6 +152,10 @@ class SqlJobStore:
             connection.execute(insert(table), job_values(job))
             insert_media(connection, (media,), client=job.client)
         return True
+
+    def first_sent(self, client: str | None, request_hash: str, resend: Resend) -> Job | None:
+        with self._database.read() as connection:
+            return first_sent(connection, client, request_hash, resend)
 
     def get(self, job_id: JobId) -> Job | None:
         with self._database.read() as connection:
@@ -150,12 +170,17 @@ class SqlJobStore:
         status: JobStatus | None = None,
         model: str | None = None,
         client: str | None = None,
+        clips: bool = False,
+        oldest_first: bool = False,
     ) -> JobPage:
         equal = {"status": status and status.value, "model": model, "client": client}
         matching = [table.c[name] == value for name, value in equal.items() if value is not None]
-        newest = newest_first(table, *matching, cursor=cursor)
+        in_order = rows_oldest_first if oldest_first else newest_first
+        query = in_order(table, *matching, cursor=cursor)
+        if clips:
+            query = query.where(is_clip)
         with self._database.read() as connection:
-            rows = connection.execute(newest.limit(limit + 1)).all()
+            rows = connection.execute(query.limit(limit + 1)).all()
         found = tuple(_job(row) for row in rows[:limit])
         more = len(rows) > limit
         return JobPage(
@@ -427,11 +452,19 @@ def _release(*, now: datetime, max_attempts: int, error: JobError) -> Update:
     )
 
 
+def _accepted(outcome: Job | StorageError) -> Job:
+    if isinstance(outcome, StorageError):
+        raise outcome
+    return outcome
+
+
 def _add(connection: Connection, addition: _Addition) -> Job | StorageError:
     """The job as it stands in the table, or why it is refused."""
-    job, max_pending, quota = addition
+    job, max_pending, quota, resend = addition
     if (earlier := _submitted_before(connection, job)) is not None:
         return earlier if earlier.request_hash == job.request_hash else IdempotencyConflict()
+    if resend is not None and (first := sent_again(connection, job, resend)) is not None:
+        return first
     if (spent := request_of_spent_key(connection, job)) is not None:
         return KeyOfDeletedJob() if spent == (job.request_hash or "") else IdempotencyConflict()
     if (connection.scalar(_PENDING_COUNT) or 0) >= max_pending:

@@ -11,7 +11,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from serve_app.api import docs, enrich, errors, events, jobs, media, models, pages, queue, server, submit
+from serve_app.api import (
+    docs,
+    enrich,
+    errors,
+    events,
+    jobs,
+    media,
+    models,
+    openai,
+    pages,
+    queue,
+    server,
+    submit,
+)
 from serve_app.api.automatic1111 import routes as automatic1111
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.gate import Gate
@@ -53,11 +66,11 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(api.router)
     for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)
+    openai.install(app)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES
-    in_base64 = largest_upload * 4 // 3
-    larger = {"/api/upload": largest_upload} | dict.fromkeys(automatic1111.WITH_PICTURES, in_base64)
-    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions=larger)
+    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, exceptions=_larger(largest_upload))
     app.add_middleware(Gate, settings=services.settings)
+    openai.remember(app)
     app.add_middleware(SecurityHeaders)
     if services.settings.cors_origins:
         app.add_middleware(
@@ -68,6 +81,12 @@ def create_app(services: Services) -> FastAPI:
             expose_headers=["Retry-After", "Content-Disposition"],
         )
     return app
+
+
+def _larger(largest_upload: int) -> dict[str, int]:
+    """The paths that take a picture; all but the first take it in base64, too."""
+    in_base64 = (*automatic1111.WITH_PICTURES, "/v1/videos")
+    return {"/api/upload": largest_upload} | dict.fromkeys(in_base64, largest_upload * 4 // 3)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ ApiError
   + Forbidden          403
   + TooManyRequests    429   says when to come back
   + ModelServerFailed  502   the language model's server gave no usable answer
-  + JobFailed          503   the job that the request waited for failed
+  + JobFailed          502   the request became a job, and that failed
   + NotConfigured      503   the person who runs the server has not set this up
   + ModelServerSlow    504   the language model's server did not answer in time
 """
@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from serve_app.api.dialects import dialect_of
+from serve_app.api.dialects import Problem, dialect_at, path_of
 from serve_app.api.headers import SECURITY_HEADERS
 from storage import errors as storage_errors
 
@@ -86,7 +86,7 @@ class ModelServerFailed(ApiError):
 
 
 class JobFailed(ApiError):
-    """The job that the request waited for failed."""
+    """The request became a job, and that failed."""
 
 
 class NotConfigured(ApiError):
@@ -105,7 +105,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     ModelServerFailed: HTTPStatus.BAD_GATEWAY,
-    JobFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    JobFailed: HTTPStatus.BAD_GATEWAY,
     NotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelServerSlow: HTTPStatus.GATEWAY_TIMEOUT,
     storage_errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
@@ -196,9 +196,11 @@ def error_reply(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """A reply that tells an error in the form of the API that `scope` asks."""
-    if (dialect := dialect_of(scope)) is not None:
-        return JSONResponse(dialect.body(message, code), dialect.status(status), headers)
-    return JSONResponse(error_body(message, code, details), status, headers)
+    if (dialect := dialect_at(path_of(scope))) is None:
+        return JSONResponse(error_body(message, code, details), status, headers)
+    return dialect.tell(
+        Problem(status=status, message=message, code=code, details=details, headers=headers or {})
+    )
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -207,7 +209,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
-    return error_reply(request.scope, error.status_code, str(error.detail), code, headers=headers)
+    message = str(error.detail)
+    if message == HTTPStatus.NOT_FOUND.phrase:
+        message = f"There is no {request.method} {path_of(request.scope)} here; /docs lists what there is"
+    return error_reply(request.scope, error.status_code, message, code, headers=headers)
 
 
 def _methods(request: Request) -> set[str]:

@@ -1,4 +1,4 @@
-"""A job as its caller may see and stop it, whatever API it came by."""
+"""A job as its caller may see, stop and delete it, whatever API it came by."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ async def cancel_job(services: Services, job_id: JobId) -> JobStatus:
     elif before is JobStatus.PENDING:
         services.dispatcher.wake(job_id, JobStatus.CANCELLED)
     return before
+
+
+async def delete_job(services: Services, job_id: JobId) -> tuple[Media, ...] | None:
+    """Delete an ended job with its media; None if it is not there or has not ended."""
+    media = await services.blocking(services.jobs.delete, job_id)
+    for item in media or ():
+        await services.blocking(services.files.delete, item.file_path)
+    return media

@@ -11,7 +11,7 @@ from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.endings import states
 from serve_app.api.errors import Conflict, NotFound
-from serve_app.api.job_access import cancel_job, find_job, view_of
+from serve_app.api.job_access import cancel_job, delete_job, find_job, view_of
 from serve_app.api.schemas import MoveBody, Name, Text
 from serve_app.api.services import Injected, Services
 from serve_app.api.submission import idempotency, resubmit
@@ -99,6 +99,16 @@ async def cancel(job_id: Name, services: Injected, caller: CalledBy) -> dict[str
     return {"status": "success", "job_id": job_id, "message": "Cancelled"}
 
 
+async def request_cancel(services: Services, job_id: JobId) -> JobStatus | None:
+    """Have the job cancelled, unless it has ended; what it was before, None if there is no such job."""
+    before = await services.blocking(services.jobs.request_cancel, job_id, now=services.clock())
+    if before is JobStatus.PROCESSING:
+        services.dispatcher.cancel(job_id)
+    elif before is JobStatus.PENDING:
+        services.dispatcher.wake(job_id, JobStatus.CANCELLED)
+    return before
+
+
 @router.post("/api/jobs/{job_id}/retry", status_code=202, responses={202: {"model": replies.Submitted}})
 async def retry(
     job_id: Name, request: Request, services: Injected, caller: CalledBy, key: IdempotencyKey = None
@@ -129,9 +139,7 @@ async def move(job_id: Name, body: MoveBody, services: Injected, caller: CalledB
 async def delete(job_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """Delete an ended job with its media."""
     job = await find_job(services, caller, job_id)
-    media = await services.blocking(services.jobs.delete, JobId(job_id))
+    media = await delete_job(services, job.id)
     if media is None:
         raise Conflict(f"The job has not ended: it is {job.status.value}; cancel it first")
-    for item in media:
-        await services.blocking(services.files.delete, item.file_path)
     return {"status": "success", "message": f"Job deleted with {len(media)} file(s)"}

@@ -45,30 +45,27 @@ ZIP = _file_of("application/zip")
 @router.get("/api/get_image/{media_id}", response_class=FileResponse, responses=PICTURE)
 async def image(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A picture."""
-    return await _file(request, services, await _find(services, caller, media_id, "image"))
+    return await send_file(request, services, await find(services, caller, media_id, "image"))
 
 
 @router.get("/api/video/{media_id}", response_class=FileResponse, responses=CLIP)
 @router.get("/api/get_video/{media_id}", response_class=FileResponse, responses=CLIP)
 async def video(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A clip, with Range."""
-    return await _file(request, services, await _find(services, caller, media_id, "video"))
+    return await send_file(request, services, await find(services, caller, media_id, "video"))
 
 
 @router.get("/api/image/{media_id}/thumbnail", response_class=FileResponse, responses=THUMBNAIL)
 @router.get("/api/video/{media_id}/thumbnail", response_class=FileResponse, responses=THUMBNAIL)
 async def thumbnail(media_id: Name, request: Request, services: Injected, caller: CalledBy) -> Response:
     """A small picture; of a clip, its first frame."""
-    media = await _find(services, caller, media_id)
-    path = await services.blocking(services.files.thumbnail, media.file_path)
-    headers = {"ETag": f'"{media.id}-thumbnail"', "Cache-Control": IMMUTABLE}
-    return _unless_cached(request, FileResponse(path, media_type="image/webp", headers=headers))
+    return await send_thumbnail(request, services, await find(services, caller, media_id))
 
 
 @router.get("/api/image/{media_id}/metadata")
 async def metadata(media_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
     """How it was made."""
-    return (await _find(services, caller, media_id)).metadata
+    return (await find(services, caller, media_id)).metadata
 
 
 @router.delete("/api/image/{media_id}", responses={200: {"model": replies.Done}})
@@ -88,12 +85,13 @@ async def upload(
     """A source picture for image to video: PNG, JPEG or WebP."""
     data = await file.read()
     async with services.decoding:
-        media = await services.blocking(_store_upload, services, data, caller.client)
+        media = await services.blocking(store_upload, services, data, caller.client)
     root = request.scope.get("root_path", "")
     return {"id": media.id, "width": media.width, "height": media.height, "url": media_url(media, root)}
 
 
-def _store_upload(services: Services, data: bytes, client: str | None) -> Media:
+def store_upload(services: Services, data: bytes, client: str | None) -> Media:
+    """Keep a picture that a client sent. Raises UploadRejected, UploadTooLarge, DiskFull."""
     settings = services.settings
     max_bytes = int(settings.max_upload_mb * 1e6)
     picture = normalise_upload(data, max_bytes=max_bytes, max_pixels=settings.max_upload_pixels)
@@ -203,7 +201,7 @@ def _delete_files(services: Services, media: Iterable[Media]) -> None:
 @router.post("/api/batch_download", response_class=StreamingResponse, responses=ZIP)
 async def batch_download(body: MediaIds, services: Injected, caller: CalledBy) -> Response:
     """A zip of pictures and clips, streamed."""
-    media = [await _find(services, caller, media_id) for media_id in dict.fromkeys(body.ids)]
+    media = [await find(services, caller, media_id) for media_id in dict.fromkeys(body.ids)]
     paths = await services.blocking(lambda: [services.files.whole(item.file_path) for item in media])
     headers = {"Content-Disposition": 'attachment; filename="cyberimage.zip"'}
     return StreamingResponse(_zip(paths), media_type="application/zip", headers=headers)
@@ -216,7 +214,7 @@ def _zip(paths: list[Path]) -> Iterator[bytes]:
     yield from archive
 
 
-async def _find(services: Services, caller: Caller, media_id: str, kind: Kind | None = None) -> Media:
+async def find(services: Services, caller: Caller, media_id: str, kind: Kind | None = None) -> Media:
     """The medium, if the caller may see it. Raises NotFound, and InvalidRequest for the other kind."""
     media = await services.blocking(services.media.get, MediaId(media_id), client=caller.scope)
     if media is None:
@@ -226,7 +224,14 @@ async def _find(services: Services, caller: Caller, media_id: str, kind: Kind | 
     return media
 
 
-async def _file(request: Request, services: Services, media: Media) -> Response:
+async def send_thumbnail(request: Request, services: Services, media: Media) -> Response:
+    path = await services.blocking(services.files.thumbnail, media.file_path)
+    headers = {"ETag": f'"{media.id}-thumbnail"', "Cache-Control": IMMUTABLE}
+    return _unless_cached(request, FileResponse(path, media_type="image/webp", headers=headers))
+
+
+async def send_file(request: Request, services: Services, media: Media) -> Response:
+    """The picture or clip itself, with Range and ETag."""
     path = await services.blocking(services.files.whole, media.file_path)
     kind = "image/png" if media.media_type == "image" else "video/mp4"
     headers = {"ETag": f'"{media.id}"', "Cache-Control": IMMUTABLE}

@@ -13,6 +13,7 @@ from configs.models import ModelType
 from configs.registry import Registry
 from serve_app.api.dialects import DIALECTS, dialect_at
 from serve_app.api.gate import OPEN_PATHS
+from serve_app.api.openai import description as openai_description
 from serve_app.api.replies import ErrorReply
 
 Json = dict[str, Any]
@@ -47,6 +48,7 @@ def describe(app: FastAPI, registry: Registry, *, secured: bool, webhook_hosts: 
             properties["webhook_url"] = _webhook_url(webhook_hosts)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        openai_description.describe(document, registry)
         for path, operation in _operations(document):
             _declare_errors(path, operation["responses"])
         if secured:

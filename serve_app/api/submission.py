@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,16 +20,27 @@ from serve_app.api.schemas import ImageSettings, VideoSettings
 from serve_app.api.services import Services
 from serve_app.api.validation import check_prompt, choose_model, choose_negative_prompt, complete_settings
 from serve_app.webhooks import AddressRefused, check_address
-from storage.jobs import NO_QUOTA, Job, JobId, Quota
+from storage.jobs import NO_QUOTA, Job, JobId, Quota, Resend
 from storage.media import MediaId
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """What makes a submit that comes again the same: its key, and a digest of what it asked for."""
+    """What makes a submit that comes again the same: its key, and a digest of what it asked for.
 
-    key: str
+    Without a key, its client says that it comes again: then `resend` says how often.
+    """
+
+    key: str | None
     request_hash: str
+    resend: Resend | None = None
+
+    def of_part(self, number: int) -> Idempotency:
+        """For one of the jobs that a request becomes; no client can send such a key."""
+        if number == 0:
+            return self
+        key = self.key and f"{self.key}\n{number}"
+        return replace(self, key=key, request_hash=f"{self.request_hash}:{number}")
 
 
 def idempotency(key: str | None, path: str, body: BaseModel | None = None) -> Idempotency | None:
@@ -92,18 +104,41 @@ async def submit(services: Services, caller: Caller, job: Job, once: Idempotency
     Raises InvalidRequest for a model that may not be fetched, and the storage's errors for a full queue,
     a used-up quota and a key of another request.
     """
-    if once is not None:
-        job = replace(job, idempotency_key=once.key, request_hash=once.request_hash)
     await _check_available(services, services.registry[job.model])
     settings = services.settings
     added = await services.blocking(
         services.jobs.add,
-        replace(job, client=caller.client),
+        _signed(job, caller, once),
         max_pending=settings.max_pending,
         quota=_quota(settings, caller),
+        resend=None if once is None else once.resend,
     )
     services.dispatcher.wake(added.id, added.status)
     return added
+
+
+async def submit_all(
+    services: Services, caller: Caller, jobs: Sequence[Job], once: Idempotency
+) -> tuple[Job, ...]:
+    """`submit` the jobs of one request, of one model: all of them or none."""
+    await _check_available(services, services.registry[jobs[0].model])
+    settings = services.settings
+    added = await services.blocking(
+        services.jobs.add_all,
+        [_signed(job, caller, once.of_part(number)) for number, job in enumerate(jobs)],
+        max_pending=settings.max_pending,
+        quota=_quota(settings, caller),
+        resend=once.resend,
+    )
+    for job in added:
+        services.dispatcher.wake(job.id, job.status)
+    return added
+
+
+def _signed(job: Job, caller: Caller, once: Idempotency | None) -> Job:
+    """The job with whose it is, and what it is known by when it comes again."""
+    job = replace(job, client=caller.client)
+    return job if once is None else replace(job, idempotency_key=once.key, request_hash=once.request_hash)
 
 
 async def resubmit(services: Services, caller: Caller, job: Job, once: Idempotency | None) -> Job:

@@ -10,11 +10,13 @@ from fastapi import FastAPI
 from schemathesis.engine import Status, from_schema
 from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, ScenarioFinished
 from schemathesis.openapi import from_asgi
+from schemathesis.schemas import BaseSchema
 
+PICTURES = "/v1/images/generations"
 KEYS = {"api_keys": "first-key,second-key", "admin_keys": "admin-key"}
 
 
-def config(max_examples: int, **headers: str) -> schemathesis.Config:
+def config(max_examples: int, *, pictures: bool = False, **headers: str) -> schemathesis.Config:
     return schemathesis.Config.from_dict(
         {
             "seed": 1,
@@ -30,7 +32,9 @@ def config(max_examples: int, **headers: str) -> schemathesis.Config:
             "checks": {"positive_data_acceptance": {"enabled": False}},
             # It answers 503 here: no language model is configured.
             "operations": [
-                {"include-path": "/api/enrich", "checks": {"not_a_server_error": {"enabled": False}}}
+                {"include-path": "/api/enrich", "checks": {"not_a_server_error": {"enabled": False}}},
+                # It waits for its job, while other requests pause the queue: it has a test of its own.
+                {"include-path": PICTURES, "enabled": pictures},
             ],
         }
     )
@@ -58,7 +62,17 @@ def test_no_request_breaks_the_server_and_every_reply_is_as_described(
     app = make_app(**settings)
     authorized = {"headers": {"Authorization": "Bearer first-key"}} if settings else {}
     schema = from_asgi("/openapi.json", app, config=config(max_examples, **headers), **authorized)
+    assert_sound(schema, least=500)
+
+
+def test_no_request_for_pictures_breaks_the_server(make_app: Callable[..., FastAPI]) -> None:
+    schema = from_asgi("/openapi.json", make_app(max_pending="100"), config=config(40, pictures=True))
+    assert_sound(schema.include(path=PICTURES), least=40)
+
+
+def assert_sound(schema: BaseSchema, *, least: int) -> None:
+    """Nothing went wrong in at least so many requests."""
     events = list(from_schema(schema).execute())
     cases = sum(len(event.recorder.cases) for event in events if isinstance(event, ScenarioFinished))
-    assert cases > 500
+    assert cases > least
     assert "\n\n".join(dict.fromkeys(failure for event in events for failure in failures(event))) == ""

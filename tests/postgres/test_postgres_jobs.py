@@ -3,6 +3,7 @@
 from test_job_store import *  # noqa: F403
 from test_job_store_races import *  # noqa: F403
 from test_job_store_twins import compare
+from test_resends import *  # noqa: F403
 from test_turns import *  # noqa: F403
 
 from storage.stores import Stores

@@ -96,6 +96,7 @@ class Workshop:
 
     stores: Stores
     files: LocalMediaFiles
+    folder: Path
     registry: Registry = field(default_factory=small_registry)
     gpus: float = 1.0
     max_overtake_s: float = 60.0
@@ -151,6 +152,8 @@ class Workshop:
     @asynccontextmanager
     async def serving(self, *, dispatching: bool = True, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the API, with the dispatcher running or only asked."""
+        if "requests_per_minute" in settings:  # they are counted in a file; no other test may have spent any
+            settings.setdefault("data_dir", self.folder)
         dispatcher = self.dispatcher()
         services = self.services(dispatcher, settings_of(settings))
         app = app_over(services, repr(settings))
@@ -317,6 +320,6 @@ def picture(width: int, height: int, kind: str = "PNG", **options: Any) -> bytes
 
 @contextmanager
 def open_workshop(stores: Stores, folder: Path, **parts: Any) -> Iterator[Workshop]:
-    workshop = Workshop(stores=stores, files=LocalMediaFiles(folder / "media"), **parts)
+    workshop = Workshop(stores=stores, files=LocalMediaFiles(folder / "media"), folder=folder, **parts)
     yield workshop
     workshop.blocking.close()

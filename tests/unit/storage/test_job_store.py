@@ -432,6 +432,39 @@ def test_pages_can_be_narrowed(jobs: JobStore) -> None:
     assert names(jobs.page(limit=9, client="ann", status=JobStatus.PENDING, model="flux").jobs) == "a"
 
 
+def test_several_are_added_together_or_not_at_all(stores: Stores) -> None:
+    jobs, quota = stores.jobs, Quota(outputs_per_day=4)
+    url = "https://hooks.example/x"
+    with pytest.raises(QueueFull):
+        jobs.add_all([job("a", webhook_url=url), job("b"), job("c")], max_pending=2, quota=quota)
+    assert order(jobs) == ""
+    assert stores.webhooks.get(JobId("a")) is None
+    added = jobs.add_all([job(name) for name in "abcd"], max_pending=4, quota=quota)
+    assert names(added) == order(jobs) == "abcd"
+    with pytest.raises(QuotaUsedUp):
+        jobs.add_all([job("e")], max_pending=9, quota=quota)
+
+
+def test_those_added_together_come_back_together(jobs: JobStore) -> None:
+    keyed = [job(name, idempotency_key=name) for name in "ab"]
+    first = jobs.add_all(keyed, max_pending=9)
+    again = [replace(each, id=JobId(f"{each.id}2")) for each in keyed]
+    assert jobs.add_all(again, max_pending=2) == first
+    with pytest.raises(IdempotencyConflict):
+        jobs.add_all([job("c"), replace(again[1], request_hash="other")], max_pending=9)
+    assert order(jobs) == "ab"
+
+
+def test_pages_can_run_oldest_first_and_show_clips_alone(jobs: JobStore) -> None:
+    for index, kind in enumerate(["t2v", "image", "i2v", "t2v", "i2v"]):
+        add(jobs, "abcde"[index], type=kind, created_at=NOON + timedelta(microseconds=index // 2))
+    assert names(jobs.page(limit=9, clips=True).jobs) == "edca"
+    first = jobs.page(limit=3, clips=True, oldest_first=True)
+    assert names(first.jobs) == "acd"
+    rest = jobs.page(limit=3, clips=True, oldest_first=True, cursor=first.next_cursor)
+    assert (names(rest.jobs), rest.next_cursor) == ("e", None)
+
+
 @pytest.mark.parametrize("cursor", ["", "x", "nonsense", "é", "bm90IGEgdGltZSBhdCBhbGw", "////", "a" * 5000])
 def test_a_cursor_that_was_never_issued_is_refused(jobs: JobStore, cursor: str) -> None:
     with pytest.raises(InvalidCursor):

@@ -20,7 +20,7 @@ from sqlalchemy import delete
 
 from storage import schema
 from storage.errors import StorageError
-from storage.jobs import JobId, JobProgress, JobStatus, Phase, Warmth
+from storage.jobs import JobId, JobProgress, JobStatus, Phase, Resend, Warmth
 from storage.media import MediaId, MediaQuery
 from storage.stores import Stores, memory_stores
 
@@ -67,9 +67,17 @@ class Twins(RuleBasedStateMachine):
         key=st.sampled_from([None, None, "k"]),
         request=st.sampled_from(["h", "g"]),
         model=st.sampled_from(["flux", "sd35"]),
+        resent=st.integers(0, 2),
     )
     def add(
-        self, name: JobId, client: str | None, priority: int, key: str | None, request: str, model: str
+        self,
+        name: JobId,
+        client: str | None,
+        priority: int,
+        key: str | None,
+        request: str,
+        model: str,
+        resent: int,
     ) -> None:
         if name in self.statuses:
             return
@@ -83,7 +91,16 @@ class Twins(RuleBasedStateMachine):
             created_at=self.now(),
             webhook_url=model,
         )
-        self.both(lambda stores: stores.jobs.add(new, max_pending=4))
+        again = Resend(count=resent, since=new.created_at - timedelta(seconds=20)) if resent else None
+        self.both(lambda stores: stores.jobs.add(new, max_pending=4, resend=again))
+
+    @rule(some=st.lists(names, min_size=1, max_size=3, unique=True), client=clients)
+    def add_together(self, some: list[JobId], client: str | None) -> None:
+        if any(name in self.statuses for name in some):
+            return
+        now = self.now()
+        new = [job(name, client=client, created_at=now, request_hash=name) for name in some]
+        self.both(lambda stores: stores.jobs.add_all(new, max_pending=3))
 
     @rule(name=names, owner=owners)
     def claim(self, name: JobId, owner: str) -> None:

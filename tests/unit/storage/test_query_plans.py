@@ -11,7 +11,7 @@ from job_examples import LATER, NOON, job, media
 from sqlalchemy import event
 
 from storage.cursors import Mark, encode_cursor
-from storage.jobs import JobId, JobStatus, Quota
+from storage.jobs import JobId, JobStatus, Quota, Resend
 from storage.media import MediaId, MediaQuery
 from storage.stores import Stores
 
@@ -59,6 +59,13 @@ def assert_quick(lines: list[str]) -> None:
         ({"model": "flux"}, "jobs_newest_of_model (model=? AND (created_at,id)<(?,?))"),
         ({"client": "ann"}, "jobs_newest_of_client (client=? AND (created_at,id)<(?,?))"),
         ({"client": "ann", "model": "flux", "status": JobStatus.FAILED}, "jobs_newest_of_"),
+        ({"oldest_first": True}, "jobs_newest ((created_at,id)>(?,?))"),
+        ({"clips": True}, "jobs_newest_clip ((created_at,id)<(?,?))"),
+        ({"clips": True, "oldest_first": True}, "jobs_newest_clip ((created_at,id)>(?,?))"),
+        (
+            {"clips": True, "client": "ann"},
+            "jobs_newest_clip_of_client (client=? AND (created_at,id)<(?,?))",
+        ),
     ],
 )
 def test_pages_of_jobs(sql_stores: Stores, filters: dict[str, Any], index: str) -> None:
@@ -112,10 +119,24 @@ def _submit(stores: Stores) -> None:
     stores.jobs.add(replace(job("a"), idempotency_key="k"), max_pending=9, quota=quota)
 
 
+def _resend(stores: Stores) -> None:
+    again = Resend(count=1, since=NOON)
+    stores.jobs.add(job("a", request_hash="h"), max_pending=9, resend=again)
+    stores.jobs.add(job("b", request_hash="h"), max_pending=9, resend=again)
+
+
+def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores) -> None:
+    again = Resend(count=1, since=NOON)
+    lines = plan(sql_stores, lambda stores: stores.jobs.first_sent("ann", "h", again))
+    assert_quick(lines)
+    assert "USING INDEX jobs_of_request (client=? AND request_hash=? AND created_at>?)" in lines[0]
+
+
 @pytest.mark.parametrize(
     "use",
     [
         _submit,
+        _resend,
         lambda stores: stores.jobs.get(JobId("a")),
         lambda stores: stores.jobs.claim(JobId("a"), owner="me", now=NOON, lease_until=LATER),
         lambda stores: stores.jobs.renew(owner="me", lease_until=LATER),

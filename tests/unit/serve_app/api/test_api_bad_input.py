@@ -348,5 +348,8 @@ async def test_a_key_that_is_too_long_is_refused(client: httpx.AsyncClient) -> N
 async def test_an_unknown_address_and_a_wrong_method_answer_in_the_same_form(
     client: httpx.AsyncClient,
 ) -> None:
-    assert refusal(await client.get("/api/nope"), 404) == "Not Found"
+    assert (
+        refusal(await client.get("/api/nope"), 404)
+        == "There is no GET /api/nope here; /docs lists what there is"
+    )
     assert refusal(await client.get("/api/generate"), 405) == "Method Not Allowed"

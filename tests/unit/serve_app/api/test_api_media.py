@@ -78,7 +78,10 @@ async def test_the_wrong_kind_is_refused(client: httpx.AsyncClient, workshop: Wo
         ("/api/get_video/nope", "Video not found: nope"),
         ("/api/image/nope/thumbnail", "Media not found: nope"),
         ("/api/image/nope/metadata", "Media not found: nope"),
-        ("/api/image/..%2F..%2Fetc%2Fpasswd", "Not Found"),
+        (
+            "/api/image/..%2F..%2Fetc%2Fpasswd",
+            "There is no GET /api/image/../../etc/passwd here; /docs lists what there is",
+        ),
     ],
 )
 async def test_what_is_unknown_is_not_found(client: httpx.AsyncClient, url: str, message: str) -> None:
