@@ -21,6 +21,7 @@ from configs.settings import Settings, load_settings
 from deployments import FAMILIES
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
+from serve_app.api.automatic1111.clients import Clients
 from serve_app.api.views import end_view
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster, Page, Position
@@ -241,6 +242,7 @@ class IngressReplica:
             media=stores.media,
             webhooks=stores.webhooks,
             files=LocalMediaFiles(settings.media_dir),
+            automatic1111=Clients(settings.data_dir / "automatic1111.sqlite3"),
             dispatcher=client,
             downloads=download_settings(settings),
             news=news,

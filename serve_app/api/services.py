@@ -68,6 +68,7 @@ class Services:
     media: MediaIndex
     webhooks: WebhookStore
     files: MediaFiles
+    automatic1111: Clients
     dispatcher: DispatcherClient
     downloads: DownloadSettings
     news: Broadcaster
@@ -79,7 +80,6 @@ class Services:
     #: A picture of 50 megapixels takes seconds and 700 MB to decode; reads must not wait for such threads.
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
     outlooks: Outlooks = field(default_factory=Outlooks)
-    automatic1111: Clients = field(default_factory=Clients)
 
 
 async def _services(request: Request) -> Services:

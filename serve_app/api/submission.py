@@ -118,17 +118,20 @@ async def submit(services: Services, caller: Caller, job: Job, once: Idempotency
 
 
 async def submit_all(
-    services: Services, caller: Caller, jobs: Sequence[Job], once: Idempotency
+    services: Services, caller: Caller, jobs: Sequence[Job], once: Idempotency | None
 ) -> tuple[Job, ...]:
     """`submit` the jobs of one request, of one model: all of them or none."""
     await _check_available(services, services.registry[jobs[0].model])
     settings = services.settings
     added = await services.blocking(
         services.jobs.add_all,
-        [_signed(job, caller, once.of_part(number)) for number, job in enumerate(jobs)],
+        [
+            _signed(job, caller, None if once is None else once.of_part(number))
+            for number, job in enumerate(jobs)
+        ],
         max_pending=settings.max_pending,
         quota=_quota(settings, caller),
-        resend=once.resend,
+        resend=None if once is None else once.resend,
     )
     for job in added:
         services.dispatcher.wake(job.id, job.status)

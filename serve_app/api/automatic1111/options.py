@@ -59,7 +59,7 @@ def set_options(body: schemas.Options, services: Injected, caller: CalledBy) -> 
 async def unload_checkpoint(services: Injected, caller: CalledBy) -> dict[str, str]:
     """Unload the current model, unless it runs. Concerns every client."""
     caller.must_be_admin()
-    if (chosen := current(services, caller)) is not None:
+    if (chosen := await services.blocking(current, services, caller)) is not None:
         await unload(chosen.name, services, caller)
     return {}
 
@@ -77,7 +77,8 @@ def choose(services: Services, caller: Caller, name: str | None) -> ModelSpec:
 def current(services: Services, caller: Caller) -> ModelSpec | None:
     """The client's choice, else the default; None on a server without text-to-image models."""
     name = services.automatic1111.checkpoint(caller.client)
-    return services.registry.default("image") if name is None else services.registry[name]
+    chosen = services.registry.get(name) if name else None
+    return chosen or services.registry.default("image")
 
 
 def named(services: Services, name: str) -> ModelSpec:

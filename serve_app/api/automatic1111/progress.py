@@ -55,12 +55,12 @@ class Current:
 async def current_of(services: Services, caller: Caller) -> Current | None:
     """The caller's task that runs, else the oldest that waits; those that have ended are forgotten."""
     waiting: Current | None = None
-    for task in services.automatic1111.tasks(caller.client):
+    for task in await services.blocking(services.automatic1111.tasks, caller.client):
         current = Current(task=task, jobs=await services.blocking(_read, services, task))
         if current.running:
             return current
         if not current.open:
-            services.automatic1111.finish(caller.client, task)
+            await services.blocking(services.automatic1111.finish, caller.client, task)
         elif waiting is None:
             waiting = current
     return waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -23,7 +23,7 @@ from serve_app.api.errors import JobFailed, NotFound
 from serve_app.api.job_access import cancel_job
 from serve_app.api.schemas import ImageSettings
 from serve_app.api.services import Injected, Services
-from serve_app.api.submission import Idempotency, checked_job, idempotency, submit
+from serve_app.api.submission import checked_job, idempotency, submit_all
 from serve_app.api.submit import IdempotencyKey
 from serve_app.api.validation import choose_seed
 from storage.jobs import Job, JobStatus
@@ -43,22 +43,26 @@ async def txt2img(
 
     What the model cannot do becomes the nearest that it can, as `info` tells in `adjusted`.
     """
-    spec = choose(services, caller, body.checkpoint)
-    if body.checkpoint and not body.override_settings_restore_afterwards:
-        services.automatic1111.choose(caller.client, spec.name)
+    spec = await services.blocking(_choose, services, caller, body)
     fitted = fit(spec, body)
-    jobs = await _submit(
-        services, caller, _jobs(services, spec, body, fitted), idempotency(key, request.url.path, body)
-    )
+    wanted = tuple(_jobs(services, spec, body, fitted))
+    jobs = await submit_all(services, caller, wanted, idempotency(key, request.url.path, body))
     task = Task(id=body.force_task_id or f"task({jobs[0].id})", jobs=tuple(job.id for job in jobs))
     # Until its jobs have ended, not until this call has: a client that goes away may still interrupt.
-    services.automatic1111.begin(caller.client, task)
+    await services.blocking(services.automatic1111.begin, caller.client, task)
     media = await _made(services, caller, jobs)
-    services.automatic1111.finish(caller.client, task)
+    await services.blocking(services.automatic1111.finish, caller.client, task)
     info = _info(body, jobs, media, fitted.adjustments(body))
     facts = {"parameters": body.model_dump(mode="json"), "info": json.dumps(info)}
     content = await services.blocking(_content, services, media if body.send_images else [], facts)
     return Response(content, media_type="application/json")
+
+
+def _choose(services: Services, caller: Caller, body: schemas.Txt2Img) -> ModelSpec:
+    spec = choose(services, caller, body.checkpoint)
+    if body.checkpoint and not body.override_settings_restore_afterwards:
+        services.automatic1111.choose(caller.client, spec.name)
+    return spec
 
 
 @router.post("/img2img")
@@ -86,28 +90,12 @@ def _jobs(services: Services, spec: ModelSpec, body: schemas.Txt2Img, fitted: Fi
         yield checked_job(services, spec, body.prompt, body.negative_prompt, settings)
 
 
-async def _submit(
-    services: Services, caller: Caller, jobs: Iterator[Job], once: Idempotency | None
-) -> list[Job]:
-    """All of them or none."""
-    submitted: list[Job] = []
-    try:
-        for job in list(jobs):
-            place = f"{len(submitted)}:" if submitted else ""
-            own = Idempotency(f"{place}{once.key}", once.request_hash) if once else None
-            submitted.append(await submit(services, caller, job, own))
-    except Exception:
-        await _cancel(services, submitted)
-        raise
-    return submitted
-
-
-async def _cancel(services: Services, jobs: list[Job]) -> None:
+async def _cancel(services: Services, jobs: Sequence[Job]) -> None:
     for job in jobs:
         await cancel_job(services, job.id)
 
 
-async def _made(services: Services, caller: Caller, jobs: list[Job]) -> list[Media]:
+async def _made(services: Services, caller: Caller, jobs: Sequence[Job]) -> list[Media]:
     """What the jobs have made once all have ended; cancelled ones make nothing. Raises JobFailed."""
     media: list[Media] = []
     for number, job in enumerate(jobs):
@@ -131,7 +119,7 @@ def _content(services: Services, media: list[Media], facts: dict[str, Any]) -> b
 
 
 def _info(
-    body: schemas.Txt2Img, jobs: list[Job], media: list[Media], adjustments: tuple[Adjustment, ...]
+    body: schemas.Txt2Img, jobs: Sequence[Job], media: list[Media], adjustments: tuple[Adjustment, ...]
 ) -> dict[str, Any]:
     """What was made, by that web UI's names. Lists have an entry a picture."""
     first, seeds = jobs[0], [item.metadata["seed"] for item in media]
