@@ -6,8 +6,6 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,8 +58,8 @@ PRELOAD = {"RAY_preload_python_modules": "ray.serve._private.replica,serve_app.r
 OBJECT_STORE_BYTES = 512 << 20
 
 
-#: Seconds within which the first node of a new cluster must be there.
-NODE_TIMEOUT_S = 120.0
+#: How often Ray is started before it is given up, half a minute each.
+START_TRIES = 4
 
 #: Ray Serve's own limit of 60 s is too short for a machine that is busy with something else.
 DEPLOY_TIMEOUT_S = 180.0
@@ -117,7 +115,11 @@ def _start(settings: Settings) -> Connection:
 
 
 def _start_ray(settings: Settings) -> Any:
-    """Patiently; where that was not enough, once more from nothing."""
+    """On a very busy machine, once more from nothing, and again.
+
+    Ray's first process waits 15 s for another, and dies if that took longer (2.60, Ray issue 65983). There is
+    no setting for it, and the next try often succeeds.
+    """
     import ray
 
     start = partial(
@@ -131,42 +133,15 @@ def _start_ray(settings: Settings) -> Any:
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
-    try:
-        with _patience():
+    for _ in range(START_TRIES - 1):
+        try:
             return start()
-    except Exception as error:  # Ray raises no class of its own
-        if "timed out during startup" not in str(error):
-            raise
-        ray.shutdown()
-        RayProcesses().end()
-        return start()
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Ray waits 30 s for its first node, too few on a busy machine, and has no setting for it (2.60).
-
-    It gives up when a look at the node fails after that time; here it is the look that waits.
-    """
-    from ray._private import services
-
-    look = services.get_node
-
-    def patient_look(*arguments: Any) -> Any:
-        deadline = time.monotonic() + NODE_TIMEOUT_S
-        while True:
-            try:
-                return look(*arguments)
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.2)
-
-    services.get_node = patient_look
-    try:
-        yield
-    finally:
-        services.get_node = look
+        except Exception as error:  # Ray raises no class of its own
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            RayProcesses().end()
+    return start()
 
 
 def _join() -> Connection:
