@@ -230,7 +230,9 @@ def test_waiting_jobs_are_reordered_and_cancelled_together(
     ]
 
 
-def test_a_model_in_memory_shows_how_much_it_holds_and_is_unloaded(open_page: OpenPage, server: Server, api: Api) -> None:
+def test_a_model_in_memory_shows_how_much_it_holds_and_is_unloaded(
+    open_page: OpenPage, server: Server, api: Api
+) -> None:
     api.end(api.paint(**SHORT))
     page = open_page(f"{server.url}/queue")
     flux = page.locator(".deployment").filter(has_text="demo-flux")
