@@ -230,9 +230,12 @@ def test_waiting_jobs_are_reordered_and_cancelled_together(
     ]
 
 
-def test_a_model_in_memory_is_unloaded(open_page: OpenPage, server: Server, api: Api) -> None:
+def test_a_model_in_memory_shows_how_much_it_holds_and_is_unloaded(
+    open_page: OpenPage, server: Server, api: Api
+) -> None:
     api.end(api.paint(**SHORT))
     page = open_page(f"{server.url}/queue")
     flux = page.locator(".deployment").filter(has_text="demo-flux")
+    expect(flux).to_contain_text(re.compile(r"\d of \d+ GB of (main|GPU) memory"))
     flux.get_by_role("button", name="Unload").click()
     expect(page.locator(".deployment").filter(has_text="Flux")).to_contain_text("not loaded", timeout=60_000)
