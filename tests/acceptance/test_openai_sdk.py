@@ -148,20 +148,21 @@ def test_a_video_is_made_watched_and_fetched(client: OpenAI, tmp_path: Path):
     assert video.id in [each.id for each in client.videos.list(limit=1, order="asc")]
 
 
+def in_body(**reference: str) -> dict[str, Any]:
+    return {"extra_body": {"input_reference": reference}}
+
+
 @pytest.mark.parametrize("form", ["file", "address", "named"])
 def test_a_picture_is_animated(client: OpenAI, api: Api, form: str):
     data = png(64, 64)
-    reference: Any = {
-        "file": ("picture.png", data, "image/png"),
-        "address": {"image_url": f"data:image/png;base64,{base64.b64encode(data).decode()}"},
-        "named": {"file_id": api.upload(data)["id"]},
+    # The package's own check takes files only; the fields of other forms go beside it.
+    reference: dict[str, Any] = {
+        "file": {"input_reference": ("picture.png", data, "image/png")},
+        "address": in_body(image_url=f"data:image/png;base64,{base64.b64encode(data).decode()}"),
+        "named": in_body(file_id=api.upload(data)["id"]),
     }[form]
-    video = client.videos.create_and_poll(
-        prompt="it grows",
-        model="demo-ltx-t2v",
-        input_reference=reference,
-        extra_body=CLIP | {"num_frames": 9},
-    )
+    more = {"extra_body": CLIP | reference.pop("extra_body", {})}
+    video = client.videos.create_and_poll(prompt="it grows", model="demo-ltx-t2v", **reference, **more)
     assert (video.status, video.model) == ("completed", "demo-ltx-i2v"), video.error
 
 
@@ -200,7 +201,7 @@ def test_what_is_wrong_is_told_in_the_packages_own_errors(client: OpenAI, api: A
         client.images.generate(prompt=PROMPT, model="dall-e-3")
     assert model.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError, match="not fetched"):
-        client.videos.create(prompt=PROMPT, input_reference={"image_url": "https://example.org/x.png"})
+        client.videos.create(prompt=PROMPT, **in_body(image_url="https://example.org/x.png"))
     with pytest.raises(openai.NotFoundError, match="There is no POST /v1/chat/completions here"):
         client.chat.completions.create(model="demo-flux", messages=[])
     assert jobs(api) == before

@@ -66,8 +66,8 @@ def test_no_request_breaks_the_server_and_every_reply_is_as_described(
 
 
 def test_no_request_for_pictures_breaks_the_server(make_app: Callable[..., FastAPI]) -> None:
-    schema = from_asgi("/openapi.json", make_app(max_pending="100"), config=config(40, pictures=True))
-    assert_sound(schema.include(path=PICTURES), least=40)
+    schema = from_asgi("/openapi.json", make_app(max_pending="100"), config=config(20, pictures=True))
+    assert_sound(schema.include(path=PICTURES), least=20)
 
 
 def assert_sound(schema: BaseSchema, *, least: int) -> None:
