@@ -12,7 +12,8 @@ from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, S
 from schemathesis.openapi import from_asgi
 from schemathesis.schemas import BaseSchema
 
-PICTURES = "/v1/images/generations"
+WAITING = ["/v1/images/generations", "/sdapi/v1/txt2img"]
+"""They answer when their pictures are there."""
 KEYS = {"api_keys": "first-key,second-key", "admin_keys": "admin-key"}
 
 
@@ -33,8 +34,8 @@ def config(max_examples: int, *, pictures: bool = False, **headers: str) -> sche
             # It answers 503 here: no language model is configured.
             "operations": [
                 {"include-path": "/api/enrich", "checks": {"not_a_server_error": {"enabled": False}}},
-                # It waits for its job, while other requests pause the queue: it has a test of its own.
-                {"include-path": PICTURES, "enabled": pictures},
+                # They wait for their jobs, while other requests pause the queue: they are tested apart.
+                *({"include-path": path, "enabled": pictures} for path in WAITING),
             ],
         }
     )
@@ -65,9 +66,10 @@ def test_no_request_breaks_the_server_and_every_reply_is_as_described(
     assert_sound(schema, least=500)
 
 
-def test_no_request_for_pictures_breaks_the_server(make_app: Callable[..., FastAPI]) -> None:
+@pytest.mark.parametrize("path", WAITING)
+def test_no_request_for_pictures_breaks_the_server(make_app: Callable[..., FastAPI], path: str) -> None:
     schema = from_asgi("/openapi.json", make_app(max_pending="100"), config=config(20, pictures=True))
-    assert_sound(schema.include(path=PICTURES), least=20)
+    assert_sound(schema.include(path=path), least=20)
 
 
 def assert_sound(schema: BaseSchema, *, least: int) -> None:
