@@ -40,6 +40,7 @@ LONGEST_NAME = 100
 RETRY_AFTER_S = 30
 #: The same when the database is locked or away.
 DATABASE_RETRY_AFTER_S = 5
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 #: What a client is told of an error that nobody foresaw.
 UNFORESEEN = "The server met an error that it does not know; its log says more."
 
@@ -217,8 +218,12 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> set[str]:
     """What may be done at this address. Starlette names the methods of one of its routes only."""
-    at_address = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in at_address for method in getattr(route, "methods", None) or ()}
+    asked = [(method, {**request.scope, "method": method}) for method in METHODS]
+    return {
+        method
+        for method, scope in asked
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    }
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

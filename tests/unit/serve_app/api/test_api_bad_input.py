@@ -353,3 +353,20 @@ async def test_an_unknown_address_and_a_wrong_method_answer_in_the_same_form(
         == "There is no GET /api/nope here; /docs lists what there is"
     )
     assert refusal(await client.get("/api/generate"), 405) == "Method Not Allowed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/generate", "POST"),
+        ("POST", "/api/queue", "GET"),
+        ("PUT", "/api/jobs/a", "DELETE, GET"),
+        ("DELETE", "/v1/images/generations", "POST"),
+        ("POST", "/gallery", "GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(
+    idle: httpx.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    reply = await idle.request(method, path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
