@@ -26,7 +26,7 @@ from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.places import Places
 
-DECODER_MINUTES = 12.0
+DECODER_MINUTES = 15.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""

@@ -25,6 +25,8 @@ from serve_app.api.views import fraction_done, gallery_view
 from storage.jobs import Job, JobStatus
 from storage.media import MediaQuery
 
+LAST_STEP_PERCENT = 99.0
+
 Report = Callable[[float, float | None, str | None], Awaitable[None]]
 
 
@@ -167,7 +169,9 @@ async def _watched(call: Call, job: Job, wait_s: float) -> Job:
     seen = states(call.services, call.caller, job.id, within_s=wait_s)
     async with aclosing(seen):
         async for job in seen:
-            reported = max(100 * fraction_done(job), reported + 0.01)
+            # The last step is not the end: decoding and saving follow.
+            reached = 100.0 if job.status.ended else min(100 * fraction_done(job), LAST_STEP_PERCENT)
+            reported = max(reached, reported + 0.01)
             message = job.progress.message if job.progress else job.status.value
-            await call.report(min(reported, 100), 100, message or None)
+            await call.report(reported, 100, message or None)
     return job
