@@ -109,14 +109,14 @@ def test_a_clip_moves(api: Api, made, name):
     assert any(np.abs(frame.astype(int) - frames[0]).max() > 0 for frame in frames[1:])
 
 
-@pytest.mark.parametrize("model", ["demo-wan-t2v"])
+@pytest.mark.parametrize("model", ["demo-wan-t2v", "demo-ltx-t2v"])
 def test_a_clip_shows_what_its_prompt_says(api: Api, model):
     for prompt, seed, expected in ASKED:
         (job,) = api.completed(api.film(prompt, model, seed=seed))
         shows(shown(decode(api.file(clip_of(job)))["frames"]), *expected)
 
 
-@pytest.mark.parametrize("model", ["demo-wan-i2v"])
+@pytest.mark.parametrize("model", ["demo-wan-i2v", "demo-ltx-i2v"])
 def test_a_clip_from_a_picture_sets_in_motion_what_it_shows(api: Api, model):
     for (shape, color, background), prompt, seed, motion in MOVED:
         thing = Thing(shape=shape, color=color, size="large", x=0.45, y=0.5, radius=0.24)
