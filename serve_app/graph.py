@@ -22,6 +22,7 @@ from deployments import FAMILIES
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
 from serve_app.api.automatic1111.clients import Clients
+from serve_app.api.openai.refused import Refused
 from serve_app.api.views import end_view
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster, Page, Position
@@ -243,6 +244,7 @@ class IngressReplica:
             webhooks=stores.webhooks,
             files=LocalMediaFiles(settings.media_dir),
             automatic1111=Clients(settings.data_dir / "automatic1111.sqlite3"),
+            refused=Refused(settings.data_dir / "refused.sqlite3"),
             dispatcher=client,
             downloads=download_settings(settings),
             news=news,

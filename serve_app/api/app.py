@@ -19,7 +19,6 @@ from serve_app.api import (
     jobs,
     media,
     models,
-    openai,
     pages,
     queue,
     server,
@@ -30,6 +29,7 @@ from serve_app.api.body_limit import BodyLimit
 from serve_app.api.gate import Gate
 from serve_app.api.headers import SecurityHeaders
 from serve_app.api.mcp import rpc, transport
+from serve_app.api.openai import routes as openai
 from serve_app.api.openapi import describe
 from serve_app.api.services import Services
 

@@ -14,6 +14,7 @@ from configs.registry import Registry
 from configs.settings import Settings
 from deployments.weights import DownloadSettings
 from serve_app.api.automatic1111.clients import Clients
+from serve_app.api.openai.refused import Refused
 from serve_app.api.outlook import Outlooks
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
@@ -69,6 +70,7 @@ class Services:
     webhooks: WebhookStore
     files: MediaFiles
     automatic1111: Clients
+    refused: Refused
     dispatcher: DispatcherClient
     downloads: DownloadSettings
     news: Broadcaster

@@ -24,6 +24,7 @@ from deployments.fake import FakeFamily
 from deployments.weights import DownloadSettings
 from serve_app.api import Services, create_app
 from serve_app.api.automatic1111.clients import Clients
+from serve_app.api.openai.refused import Refused
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.dispatcher import Dispatcher
@@ -175,6 +176,7 @@ class Workshop:
             webhooks=self.stores.webhooks,
             files=self.files,
             automatic1111=Clients(self.folder / "automatic1111.sqlite3"),
+            refused=Refused(self.folder / "refused.sqlite3"),
             dispatcher=LocalDispatcherClient(dispatcher, self.news),
             downloads=DownloadSettings(offline=True),
             news=self.news,

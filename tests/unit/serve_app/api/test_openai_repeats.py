@@ -16,7 +16,8 @@ from in_process import Workshop, now, picture, until
 from openai_requests import IMAGES, again, film, paint, refusal
 from starlette.types import Message
 
-from serve_app.api.openai import refusals
+from serve_app.api.openai import refused
+from serve_app.api.openai.refused import Refused
 from storage import open_stores
 from storage.jobs import Job, JobStatus
 
@@ -263,23 +264,36 @@ async def use_up(client: httpx.AsyncClient) -> None:
         pass
 
 
-def test_refusals_are_taken_once_and_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 2.0, 3.0, 10.0, 200.0]).__next__
-    monkeypatch.setattr(refusals.time, "monotonic", clock)
-    known = refusals.Refusals(lambda *_: None)  # type: ignore[arg-type, return-value]
-    known._note((b"a", 0))
-    known._note((b"a", 0))
-    assert [known._take((b"a", 0)) for _ in range(3)] == [True, True, False]
-    known._note((b"a", 0))
-    assert known._take((b"a", 0)) is False
+def test_refusals_are_taken_once_by_whatever_process_and_forgotten_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 2.0, 3.0, 4.0, 10.0, 200.0]).__next__
+    monkeypatch.setattr(refused.time, "time", clock)
+    here, there = Refused(tmp_path / "refused"), Refused(tmp_path / "refused")
+    for each in (here, there):
+        each.note((b"a", 0))
+    assert [each.take((b"a", 0)) for each in (there, there, here)] == [True, True, False]
+    here.note((b"a", 0))
+    assert there.take((b"a", 0)) is False
 
 
-def test_the_number_of_refusals_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "MOST", 3)
-    known = refusals.Refusals(lambda *_: None)  # type: ignore[arg-type, return-value]
+def test_the_number_of_refusals_remembered_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused, "MOST", 3)
+    known = Refused(tmp_path / "refused")
     for number in range(50):
-        known._note((b"%d" % number, 0))
-    assert len(known._refused) == 3
+        known.note((b"%d" % number, 0))
+    assert [number for number in range(50) if known.take((b"%d" % number, 0))] == [47, 48, 49]
+
+
+def test_where_refusals_cannot_be_kept_nothing_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = Refused(tmp_path)
+    known.note((b"a", 0))
+    assert known.take((b"a", 0)) is False
+    assert "a refusal is not remembered" in caplog.text
 
 
 async def test_a_client_that_goes_away_early_leaves_its_job_the_picture(
