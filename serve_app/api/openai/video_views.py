@@ -45,9 +45,12 @@ def video_view(job: Job, spec: ModelSpec | None, keep_days: float | None = None)
 
 
 def frames_for(seconds: float, fps: int, spec: ModelSpec) -> int:
-    """The number of frames nearest to so many seconds that the model can make."""
+    """The number of frames nearest to so many seconds that the model can make, with one to begin from.
+
+    So 5 seconds at 16 frames a second are the 81 frames that Wan was trained for.
+    """
     assert spec.limits.frames is not None
-    return spec.limits.frames.nearest(round(seconds * fps))
+    return spec.limits.frames.nearest(round(seconds * fps) + 1)
 
 
 def length(num_frames: int, fps: int, spec: ModelSpec | None) -> str:
