@@ -7,12 +7,12 @@ from serve_app.api.errors import InvalidRequest
 from serve_app.api.openai.errors import invalid
 from serve_app.api.openai.models import unknown_model
 from serve_app.api.services import Services
-from serve_app.api.validation import TYPE_NAMES, choose_model
+from serve_app.api.validation import choose_default
 
 
 def choose_image_model(services: Services, name: str | None) -> ModelSpec:
     """The model of that name, else the server's first. Raises NotFound, InvalidRequest."""
-    return _named(services, name, "image") if name else _default(services, "image")
+    return _named(services, name, "image")
 
 
 def choose_clip_model(services: Services, name: str | None, *, animates: bool) -> ModelSpec:
@@ -24,7 +24,7 @@ def choose_clip_model(services: Services, name: str | None, *, animates: bool) -
     """
     kind: ModelType = "i2v" if animates else "t2v"
     if not name:
-        return _default(services, kind)
+        return _named(services, None, kind)
     spec = _known(services, name)
     if animates and spec.type == "t2v":
         return _sibling(services, spec)
@@ -42,10 +42,12 @@ def _sibling(services: Services, spec: ModelSpec) -> ModelSpec:
     return siblings.get(spec.name.replace("t2v", "i2v"), next(iter(siblings.values())))
 
 
-def _named(services: Services, name: str, kind: ModelType) -> ModelSpec:
-    _known(services, name)
+def _named(services: Services, name: str | None, kind: ModelType) -> ModelSpec:
+    """The model of that name and type, without a name the server's first of the type."""
+    if name:
+        _known(services, name)
     try:
-        return choose_model(services.registry, name, kind, "model")
+        return choose_default(services.registry, name, kind)
     except InvalidRequest as error:
         raise invalid(str(error), "model") from error
 
@@ -54,10 +56,3 @@ def _known(services: Services, name: str) -> ModelSpec:
     if name not in services.registry:
         raise unknown_model(services, name)
     return services.registry[name]
-
-
-def _default(services: Services, kind: ModelType) -> ModelSpec:
-    spec = services.registry.default(kind)
-    if spec is None:
-        raise invalid(f"This server has no {TYPE_NAMES[kind].partition(' ')[2]} model", "model")
-    return spec

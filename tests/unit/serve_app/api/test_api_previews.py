@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -18,12 +17,6 @@ KEYS = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
 def workshop(make_workshop: Any) -> Workshop:
     workshop: Workshop = make_workshop(preview_every=1)
     return workshop
-
-
-@pytest.fixture
-async def client(workshop: Workshop) -> AsyncIterator[httpx.AsyncClient]:
-    async with workshop.serving() as client:
-        yield client
 
 
 async def running(client: httpx.AsyncClient, workshop: Workshop, *, after_steps: int, **changes: Any) -> str:

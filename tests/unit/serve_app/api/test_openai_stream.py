@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -21,12 +20,6 @@ from storage.jobs import JobStatus
 def workshop(make_workshop: Any) -> Workshop:
     workshop: Workshop = make_workshop(preview_every=1)
     return workshop
-
-
-@pytest.fixture
-async def client(workshop: Workshop) -> AsyncIterator[httpx.AsyncClient]:
-    async with workshop.serving() as client:
-        yield client
 
 
 async def stream(client: httpx.AsyncClient, **body: Any) -> list[dict[str, Any]]:
