@@ -50,6 +50,11 @@ ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 #: How soon the death of a replica is noticed; Ray's own period is 10 s.
 SOON = {"health_check_period_s": 1}
 
+#: How long a replica that is told to stop may still be at its last job. Ray tells a busy one where it has
+#: lost sight of its call: after ten seconds without news of it, say, while a node dies. A call whose
+#: dispatcher is gone, or that is cancelled, ends by itself.
+LAST_CALL_S = 3600
+
 #: When one dies, the other answers: a new one takes seconds to start, and each has 200 MB of memory.
 INGRESSES = 2
 
@@ -111,7 +116,7 @@ def _family(name: str, family: FamilyName, share: float, settings: Settings) -> 
         autoscaling_config=FROM_ZERO,
         logging_config={"encoding": "JSON", "enable_access_log": True},
         graceful_shutdown_wait_loop_s=0.05,
-        graceful_shutdown_timeout_s=10,
+        graceful_shutdown_timeout_s=LAST_CALL_S,
         health_check_period_s=10,
     )
     zygote = partial(zygote_socket, preload=settings.preload)

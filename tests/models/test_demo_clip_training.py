@@ -1,6 +1,8 @@
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,9 @@ from diffusers import AutoencoderKLWan  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from deployments.demo.clips import FRAMES, SIZE, sample_clip  # noqa: E402
-from deployments.demo.training.clip_autoencoder import small_videos, train_clip_autoencoder  # noqa: E402
+from deployments.demo.training import ltx_autoencoder  # noqa: E402
+from deployments.demo.training.autoencoder import psnr  # noqa: E402
+from deployments.demo.training.clip_autoencoder import train_clip_autoencoder  # noqa: E402
 from deployments.demo.training.clip_flow import noise_levels  # noqa: E402
 from deployments.demo.training.clip_latents import ClipPool, videos  # noqa: E402
 from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder  # noqa: E402
@@ -92,10 +96,42 @@ def test_an_autoencoder_is_trained_once_and_has_latents_of_deviation_one(tmp_pat
     assert normal.mean().abs() < 0.3
 
 
-def test_a_small_video_has_the_mean_colours_of_its_blocks() -> None:
+@pytest.fixture(scope="module")
+def ltx_vae() -> Any:
+    """Its decoder knows nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ltx_autoencoder, "CLIPS", 40)
+        return ltx_autoencoder.new_autoencoder(3)
+
+
+@torch.no_grad()
+def test_ltx_latents_have_the_mean_colours_of_their_blocks(ltx_vae: Any) -> None:
     clip = videos([sample_clip(Random(1))])
-    small = small_videos(clip, 16)
-    assert small.shape == (1, 48, 1 + (FRAMES - 1) // 2, SIZE // 16, SIZE // 16)
-    block = clip[0, 1, 3:5, 20:24, 36:40].mean()  # green of rows 5, columns 9 of blocks; frames 3 and 4
-    inside = 1 * 16 + (5 % 4) * 4 + 9 % 4
-    assert small[0, inside, 2, 5 // 4, 9 // 4] == pytest.approx(float(block), abs=1e-5)
+    latents = ltx_vae.encode(clip).latent_dist.mode()
+    assert latents.shape == (1, ltx_autoencoder.CHANNELS, 1 + (FRAMES - 1) // 2, SIZE // 16, SIZE // 16)
+    # Green; of the latent in row 1 and column 2 the patch in row 0 and column 1, and there the block in row 1
+    # and column 0; of frames 3 and 4, and of the first, which stands alone.
+    channel = 4 * (1 * 4 + 0 * 2 + 1) + (0 * 2 + 1)
+    for latent, frames in ((2, slice(3, 5)), (0, slice(0, 1))):
+        expected = clip[0, 1, frames, 16 + 4 : 16 + 8, 32 + 8 : 32 + 12].mean()
+        assert latents[0, channel, latent, 1, 2] == pytest.approx(float(expected), abs=2e-3)
+
+
+@torch.no_grad()
+def test_ltx_latents_of_a_first_frame_tell_its_pixels(ltx_vae: Any) -> None:
+    first = videos([sample_clip(Random(f"{k} still"), "test") for k in range(40)])[:, :, :1]
+    latents = ltx_vae.encode(first).latent_dist.mode()
+    pixels = first[:, :, 0].unflatten(3, (-1, 16)).unflatten(2, (-1, 16)).permute(0, 2, 4, 1, 3, 5).flatten(3)
+    known = latents[:, :, 0].permute(0, 2, 3, 1).flatten(0, 2)
+    told = known @ torch.linalg.lstsq(known, pixels.flatten(0, 2)).solution
+    error = ((told.view_as(pixels) - pixels) / 2).square().mean()
+    assert -10 * torch.log10(error) > 28
+
+
+def test_ltx_decoder_learns_and_the_encoder_stays(ltx_vae: Any, tmp_path: Path) -> None:
+    vae = deepcopy(ltx_vae)
+    ltx_autoencoder.train_decoder(vae, tmp_path / "decoder.pt", minutes=0.1)
+    assert all(map(torch.equal, vae.encoder.parameters(), ltx_vae.encoder.parameters()))
+    clips = videos([sample_clip(Random(f"{k} learnt"), "test") for k in range(4)])
+    before, after = (psnr(each, clips) for each in (ltx_vae, vae))
+    assert after > before

@@ -1,4 +1,4 @@
-"""A demo autoencoder of clips. Its latents are free, or most of them are kept close to a small video."""
+"""Training an autoencoder of clips, and what all of those learn from."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from deployments.demo.training.run import Run
 CROP_SHARE = 0.6
 """This part of the time goes to crops, where there are crops."""
 BATCH = 4
-BLOCK = 4
-"""Pixels a side that one colour of the small video stands for."""
 LATENT_NOISE = 0.1
 """The decoder learns to make crisp frames of latents that are slightly off."""
 
@@ -38,8 +36,6 @@ class Recipe:
     minutes: float
     set_statistics: SetStatistics
     kl_weight: float
-    color_weight: float = 0.0
-    """How closely the first channels are held to the mean colours of blocks of pixels."""
     crop: int = SIZE
     """Pixels a side of what is learned from at first; edges look the same in crops, and those are cheap."""
 
@@ -52,24 +48,16 @@ def train_clip_autoencoder(vae: Any, recipe: Recipe, folder: Path, seed: int = 0
     finished = folder / "vae"
     if not finished.exists():
         torch.manual_seed(seed)
-        _begin_as_identity(vae)
+        begin_as_identity(vae)
         run = autoencoder_run(nn.ModuleDict({"vae": vae}), folder / "autoencoder.pt", recipe.minutes, seed)
-        fit(vae, run, lambda: _loss(vae, recipe, run), _held_out(seed))
+        fit(vae, run, lambda: _loss(vae, recipe, run), held_out(seed))
         latents = _latents(vae, Random(seed))
         recipe.set_statistics(vae, latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4)))
         vae.save_pretrained(finished)
     return type(vae).from_pretrained(finished).eval().requires_grad_(False)
 
 
-def sharpen(vae: Any, state: Path, *, minutes: float, seed: int = 0) -> None:
-    """Train the decoder alone, or go on with it: the latents, and what was learned of them, stay."""
-    decoder = nn.ModuleDict({"decoder": vae.decoder.requires_grad_(True)})
-    run = autoencoder_run(decoder, state, minutes, seed, learning_rate=2e-3)
-    fit(vae, run, lambda: _decoder_loss(vae, run), _held_out(seed))
-    vae.requires_grad_(False)
-
-
-def _begin_as_identity(vae: Any) -> None:
+def begin_as_identity(vae: Any) -> None:
     """The second convolution of each residual block is zero: it learns several times faster."""
     for name, module in vae.named_modules():
         if name.endswith(("conv2", "conv2.conv")) and hasattr(module, "weight"):
@@ -78,47 +66,20 @@ def _begin_as_identity(vae: Any) -> None:
 
 
 def _loss(vae: Any, recipe: Recipe, run: Run) -> Tensor:
-    clips = _videos(run.rng, BATCH)
+    clips = some_videos(run.rng, BATCH)
     if run.progress < CROP_SHARE:
         clips = _crop(clips, recipe.crop, run.rng)
     with QUICKLY:
         posterior = vae.encode(clips).latent_dist
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     noise = (logvar.exp() + LATENT_NOISE**2).sqrt()
-    back = _decoded(vae, mean + noise * torch.randn_like(mean))
+    back = decoded(vae, mean + noise * torch.randn_like(mean))
     kl = 0.5 * (mean.square().mean() + (logvar.exp() - 1 - logvar).mean())
     loss: Tensor = reconstruction_loss(clips - back) + recipe.kl_weight * kl
-    return loss + recipe.color_weight * _distance_from_small_video(mean, clips)
+    return loss
 
 
-def _distance_from_small_video(latents: Tensor, clips: Tensor) -> Tensor:
-    small = small_videos(clips, clips.shape[-1] // latents.shape[-1])
-    return nn.functional.mse_loss(latents[:, : small.shape[1]], small[:, : latents.shape[1]])
-
-
-def small_videos(clips: Tensor, pixels: int) -> Tensor:
-    """The mean colours of blocks of 4 x 4 pixels and two frames, those of each `pixels` x `pixels` together.
-
-    [N, 3, 1 + 2 frames, H, W] -> [N, 3 (pixels / 4)^2, 1 + frames, H / pixels, W / pixels].
-    """
-    pairs = (clips[:, :, 1::2] + clips[:, :, 2::2]) / 2
-    frames = torch.cat([clips[:, :, :1], pairs], 2)
-    small = nn.functional.avg_pool3d(frames, (1, BLOCK, BLOCK))
-    count, colors, length, rows, columns = small.shape
-    side = pixels // BLOCK
-    cells = small.view(count, colors, length, rows // side, side, columns // side, side)
-    return cells.permute(0, 1, 4, 6, 2, 3, 5).flatten(1, 3)
-
-
-def _decoder_loss(vae: Any, run: Run) -> Tensor:
-    clips = _videos(run.rng, BATCH)
-    with torch.no_grad(), QUICKLY:
-        latents = vae.encode(clips).latent_dist.mode().float()
-    off = LATENT_NOISE * torch.rand(len(latents), 1, 1, 1, 1)
-    return reconstruction_loss(clips - _decoded(vae, latents + off * torch.randn_like(latents)))
-
-
-def _decoded(vae: Any, latents: Tensor) -> Tensor:
+def decoded(vae: Any, latents: Tensor) -> Tensor:
     with QUICKLY:
         back: Tensor = vae.decode(latents).sample
     return back.float()
@@ -129,17 +90,17 @@ def _crop(clips: Tensor, side: int, rng: Random) -> Tensor:
     return clips[..., top : top + side, left : left + side]
 
 
-def _videos(rng: Random, count: int, split: Any = "train") -> Tensor:
+def some_videos(rng: Random, count: int, split: Any = "train") -> Tensor:
     """Clips, half of them mirrored in time: what moves right also moves left."""
     clips = videos([sample_clip(rng, split) for _ in range(count)])
     return clips.flip(2) if rng.random() < 0.5 else clips
 
 
-def _held_out(seed: int) -> Tensor:
-    return _videos(Random(f"{seed} test"), 12, "test")
+def held_out(seed: int) -> Tensor:
+    return some_videos(Random(f"{seed} test"), 12, "test")
 
 
 @torch.no_grad()
 def _latents(vae: Any, rng: Random) -> Tensor:
-    latents: Tensor = vae.encode(_videos(rng, 32)).latent_dist.mode()
+    latents: Tensor = vae.encode(some_videos(rng, 32)).latent_dist.mode()
     return latents

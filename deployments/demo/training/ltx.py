@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKLLTXVideo,
     FlowMatchEulerDiscreteScheduler,
     LTXImageToVideoPipeline,
     LTXPipeline,
@@ -20,13 +19,13 @@ from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
-from deployments.demo.training.clip_autoencoder import Recipe, sharpen, train_clip_autoencoder
 from deployments.demo.training.clip_flow import Velocity, compiled, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
+from deployments.demo.training.ltx_autoencoder import new_autoencoder, train_decoder
 from deployments.demo.training.places import Places
 
-DECODER_MINUTES = 15.0
+DECODER_MINUTES = 25.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
@@ -42,7 +41,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = train_clip_autoencoder(new_autoencoder(), AUTOENCODER, home, seed)
+    vae = new_autoencoder(seed)
     torch.manual_seed(seed)
     tokenizer = t5_tokenizer(128, CLIP_WORDS)
     encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
@@ -61,7 +60,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
         shift=SHIFT,
         places=places,
     )
-    sharpen(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
+    train_decoder(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
         "scheduler": scheduler(),
         "vae": vae,
@@ -114,38 +113,6 @@ def scheduler() -> Any:
         max_image_seq_len=4096,
         shift_terminal=0.1,
     )
-
-
-def new_autoencoder() -> Any:
-    """16 pixels and 2 frames a latent, so that a clip is 144 tokens; 48 channels are the small video.
-
-    LTX's image to video knows no patches of latents: what a token covers, the autoencoder has to compress.
-    """
-    return AutoencoderKLLTXVideo(
-        latent_channels=64,
-        block_out_channels=(64, 64),
-        down_block_types=("LTXVideo095DownBlock3D",),
-        spatio_temporal_scaling=(True,),
-        layers_per_block=(1, 1),
-        downsample_type=("spatiotemporal",),
-        decoder_block_out_channels=(96,),
-        decoder_spatio_temporal_scaling=(True,),
-        decoder_layers_per_block=(2, 1),
-        decoder_inject_noise=(False, False),
-        upsample_residual=(True,),
-        upsample_factor=(1,),
-        patch_size=8,
-        encoder_causal=True,
-        decoder_causal=False,
-    )
-
-
-def set_statistics(vae: Any, mean: Tensor, deviation: Tensor) -> None:
-    vae.latents_mean.copy_(mean)
-    vae.latents_std.copy_(deviation)
-
-
-AUTOENCODER = Recipe(minutes=9, set_statistics=set_statistics, kl_weight=1e-4, color_weight=1)
 
 
 def new_transformer(channels: int) -> Any:
