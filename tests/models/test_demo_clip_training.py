@@ -14,7 +14,7 @@ from torch import Tensor  # noqa: E402
 from deployments.demo.clips import FRAMES, SIZE, sample_clip  # noqa: E402
 from deployments.demo.training import ltx_autoencoder  # noqa: E402
 from deployments.demo.training.autoencoder import psnr  # noqa: E402
-from deployments.demo.training.clip_autoencoder import train_clip_autoencoder  # noqa: E402
+from deployments.demo.training.clip_autoencoder import train_clip_autoencoder, train_decoder  # noqa: E402
 from deployments.demo.training.clip_flow import noise_levels  # noqa: E402
 from deployments.demo.training.clip_latents import ClipPool, videos  # noqa: E402
 from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder  # noqa: E402
@@ -130,7 +130,7 @@ def test_ltx_latents_of_a_first_frame_tell_its_pixels(ltx_vae: Any) -> None:
 
 def test_ltx_decoder_learns_and_the_encoder_stays(ltx_vae: Any, tmp_path: Path) -> None:
     vae = deepcopy(ltx_vae)
-    ltx_autoencoder.train_decoder(vae, tmp_path / "decoder.pt", minutes=0.1)
+    train_decoder(vae, vae.latents_std, tmp_path / "decoder.pt", minutes=0.1)
     assert all(map(torch.equal, vae.encoder.parameters(), ltx_vae.encoder.parameters()))
     clips = videos([sample_clip(Random(f"{k} learnt"), "test") for k in range(4)])
     before, after = (psnr(each, clips) for each in (ltx_vae, vae))

@@ -19,10 +19,11 @@ from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
+from deployments.demo.training.clip_autoencoder import train_decoder
 from deployments.demo.training.clip_flow import Velocity, compiled, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
-from deployments.demo.training.ltx_autoencoder import new_autoencoder, train_decoder
+from deployments.demo.training.ltx_autoencoder import new_autoencoder
 from deployments.demo.training.places import Places
 
 DECODER_MINUTES = 25.0
@@ -60,7 +61,7 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
         shift=SHIFT,
         places=places,
     )
-    train_decoder(vae, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
+    train_decoder(vae, vae.latents_std, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
         "scheduler": scheduler(),
         "vae": vae,

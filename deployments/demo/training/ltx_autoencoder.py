@@ -8,7 +8,6 @@ of this class that were trained to the same latents lost more than the latents t
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,17 +16,8 @@ from diffusers import AutoencoderKLLTXVideo
 from torch import Tensor, nn
 
 from deployments.demo.clips import sample_clip
-from deployments.demo.training.autoencoder import autoencoder_run, fit, reconstruction_loss
-from deployments.demo.training.clip_autoencoder import (
-    BATCH,
-    QUICKLY,
-    begin_as_identity,
-    decoded,
-    held_out,
-    some_videos,
-)
+from deployments.demo.training.clip_autoencoder import begin_as_identity
 from deployments.demo.training.clip_latents import videos
-from deployments.demo.training.run import Run
 
 PATCH = 8
 """Pixels a side that the encoder's first convolution takes at once; four of them make a latent."""
@@ -50,8 +40,6 @@ CONSTANT = 1024.0
 """Beside it a clip's own channels are small, so that the norm of all is constant to 2 in 10,000."""
 DECODER_WIDTH, DECODER_CONSTANT = 96, 64.0
 """Here the norm of all is constant to some 3 in 100: it is only a beginning."""
-LATENT_NOISE = 0.15
-"""At most, of normalised latents: the decoder learns crisp frames of latents that are slightly off."""
 
 
 def new_autoencoder(seed: int = 0) -> Any:
@@ -85,25 +73,6 @@ def new_autoencoder(seed: int = 0) -> Any:
     _begin_decoder(vae.decoder, *components)
     _set_statistics(vae, clips)
     return vae
-
-
-def train_decoder(vae: Any, state: Path, *, minutes: float, seed: int = 0) -> None:
-    """Train the decoder, or go on with it; `state` keeps it."""
-    vae.requires_grad_(False)
-    decoder = nn.ModuleDict({"decoder": vae.decoder.requires_grad_(True)})
-    run = autoencoder_run(decoder, state, minutes, seed, learning_rate=2e-3)
-    fit(vae, run, lambda: _loss(vae, run), held_out(seed))
-    vae.requires_grad_(False)
-
-
-def _loss(vae: Any, run: Run) -> Tensor:
-    clips = some_videos(run.rng, BATCH)
-    with torch.no_grad():
-        latents = vae.encode(clips).latent_dist.mode()
-    off = LATENT_NOISE * torch.rand(len(latents), 1, 1, 1, 1) * vae.latents_std.view(1, -1, 1, 1, 1)
-    with QUICKLY:
-        back = decoded(vae, latents + off * torch.randn_like(latents))
-    return reconstruction_loss(clips - back)
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ from deployments.demo.training.clip_flow import (
 )
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
-from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder
+from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder, sharpen
 
 WIDTH, HEADS, LAYERS = 128, 4, 5
 PATCH = 2
@@ -54,6 +54,7 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     train_clip_flow(
         transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
     )
+    sharpen(vae, home / "decoder.pt", seed)
     components = {
         "tokenizer": tokenizer,
         "text_encoder": encoder,

@@ -8,6 +8,7 @@ saved goes the class's own way.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,8 +23,9 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import (
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
-from deployments.demo.training.clip_autoencoder import Recipe
+from deployments.demo.training.clip_autoencoder import Recipe, train_decoder
 
+DECODER_MINUTES = 15.0
 PATCH = 4
 CHANNELS = 16
 
@@ -79,6 +81,14 @@ def resample(module: Any, clip: Tensor, *_: Any, **__: Any) -> Tensor:
         resampled = torch.cat([resampled[:, :, :1], module.time_conv(resampled)], 2)
     whole: Tensor = resampled
     return whole
+
+
+def sharpen(vae: Any, state: Path, seed: int = 0) -> None:
+    """Train the decoder of a finished autoencoder of the class, or go on with it; `state` keeps it."""
+    whole = new_autoencoder()
+    whole.load_state_dict(vae.state_dict())
+    train_decoder(whole, torch.tensor(vae.config.latents_std), state, minutes=DECODER_MINUTES, seed=seed)
+    vae.load_state_dict(whole.state_dict())
 
 
 @torch.no_grad()
