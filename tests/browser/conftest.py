@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.servers import Server
 from tests.serving import Api
@@ -26,6 +26,7 @@ AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 NETWORK = ("net::ERR_", "Failed to load resource")
 
 OpenPage = Callable[..., Page]
+Waiting = Callable[..., list[str]]
 
 #: Playwright's five seconds are little for a machine that does other things, too.
 expect.set_options(timeout=30_000)
@@ -109,6 +110,28 @@ def quick(running_quick: str) -> Iterator[str]:
     end_all(running_quick)
 
 
+@pytest.fixture
+def paused(quick: str) -> Iterator[str]:
+    """The address of a server whose queue is empty and paused."""
+    end_all(quick)
+    httpx.post(f"{quick}/api/queue/pause")
+    yield quick
+    httpx.post(f"{quick}/api/queue/resume")
+
+
+@pytest.fixture
+def line(paused: str) -> Waiting:
+    """Queues jobs with these prompts; without any, tells those that wait, in running order."""
+
+    def line(*prompts: str) -> list[str]:
+        for prompt in prompts:
+            httpx.post(f"{paused}/api/generate", json={"model_id": "demo-flux", "prompt": prompt})
+        waiting = httpx.get(f"{paused}/api/jobs?status=pending").json()["jobs"]
+        return [job["prompt"] for job in sorted(waiting, key=lambda job: job["queue_position"])]
+
+    return line
+
+
 def end_all(url: str) -> None:
     """End every job of the server."""
     httpx.post(f"{url}/api/queue/clear")
@@ -116,6 +139,11 @@ def end_all(url: str) -> None:
         httpx.post(f"{url}/api/jobs/{job['id']}/cancel")
     while httpx.get(f"{url}/api/queue").json()["processing"]:
         time.sleep(0.05)
+
+
+def prompt_field(page: Page) -> Locator:
+    page.locator(".picker-button").wait_for()
+    return page.get_by_label("Prompt", exact=True)
 
 
 @contextmanager

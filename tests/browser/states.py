@@ -44,6 +44,19 @@ def alternatives(page: Page, url: str) -> None:
     page.get_by_text("Stands for 4 prompts").click()
 
 
+def wildcards(page: Page, url: str) -> None:
+    """With lists that there are, and one that is missing."""
+    page.locator(".picker-button").wait_for()
+    page.get_by_label("Prompt", exact=True).fill("a {tiny|large} __color__ __shape__ __place__, __mood__")
+    page.get_by_text("Stands for 2 prompts").wait_for()
+
+
+def lists(page: Page, url: str) -> None:
+    wildcards(page, url)
+    page.get_by_role("button", name="Lists", exact=True).click()
+    page.get_by_role("dialog", name="Lists").get_by_role("button", name="place").click()
+
+
 def editing(page: Page, url: str) -> None:
     generate_working(page, url)
     page.locator(".card[data-status=pending]").first.get_by_role("button", name="Edit").click()
@@ -152,6 +165,8 @@ STATES: dict[str, State] = {
     "compare": compare,
     "animate": animate,
     "alternatives": alternatives,
+    "wildcards": wildcards,
+    "lists": lists,
     "away": away,
     "working": generate_working,
     "editing": editing,

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import OpenPage, end_all, quick_server
+from tests.browser.conftest import OpenPage, Waiting, end_all, prompt_field, quick_server
 
 #: More than the connections that Chromium opens to one server.
 TABS = 8
-
-Waiting = Callable[..., list[str]]
-
-
-@pytest.fixture
-def paused(quick: str) -> Iterator[str]:
-    """The address of a server whose queue is empty and paused."""
-    end_all(quick)
-    httpx.post(f"{quick}/api/queue/pause")
-    yield quick
-    httpx.post(f"{quick}/api/queue/resume")
-
-
-@pytest.fixture
-def line(paused: str) -> Waiting:
-    """Queues jobs with these prompts; without any, tells those that wait, in running order."""
-
-    def line(*prompts: str) -> list[str]:
-        for prompt in prompts:
-            submit(paused, prompt)
-        waiting = httpx.get(f"{paused}/api/jobs?status=pending").json()["jobs"]
-        return [job["prompt"] for job in sorted(waiting, key=lambda job: job["queue_position"])]
-
-    return line
 
 
 def submit(url: str, prompt: str, model: str = "demo-flux", **settings: Any) -> str:
@@ -51,11 +25,6 @@ def card(page: Page, prompt: str) -> Locator:
 
 def rows(page: Page) -> Locator:
     return page.get_by_role("list", name="Waiting").get_by_role("listitem")
-
-
-def prompt_field(page: Page) -> Locator:
-    page.locator(".picker-button").wait_for()
-    return page.get_by_label("Prompt", exact=True)
 
 
 def test_many_tabs_share_one_connection(open_page: OpenPage, quick: str) -> None:

@@ -16,8 +16,24 @@ export const MOST = 64;
 export function expand(text) {
   const bars = barsOf(text);
   if (bars.size === 0) return [text];
-  return read(text, 0, text.length, bars).map((way) => way.replace(/ {2,}/g, " ").trim());
+  return read(text, 0, text.length, bars).map(tidied);
 }
+
+/**
+ * One of the prompts that `text` stands for: of each alternatives one, at random.
+ *
+ * @param {string} text
+ * @param {() => number} random from 0 to below 1
+ */
+export function pickOne(text, random) {
+  const bars = barsOf(text);
+  if (bars.size === 0) return text;
+  const [way] = read(text, 0, text.length, bars, (parts) => [parts[Math.floor(random() * parts.length)]]);
+  return tidied(way);
+}
+
+/** Without the spaces that an empty alternative leaves. @param {string} way */
+const tidied = (way) => way.replace(/ {2,}/g, " ").trim();
 
 /**
  * Where the groups are: each opening brace, with its bars and its closing brace.
@@ -48,16 +64,25 @@ function barsOf(text) {
  * @param {number} from
  * @param {number} to
  * @param {Bars} bars
+ * @param {(parts: [number, number][]) => [number, number][]} [choose] those of a group's parts that are read
  * @returns {string[]}
  */
-function read(text, from, to, bars) {
+function read(text, from, to, bars, choose = (parts) => parts) {
   let ways = [""];
   for (let at = from; at < to; ) {
     const ends = bars.get(at);
-    const starts = [at, ...(ends ?? [])];
-    const options = ends ? ends.flatMap((end, i) => read(text, starts[i] + 1, end, bars)) : [text[at]];
+    const options = ends
+      ? choose(partsOf(at, ends)).flatMap((part) => read(text, ...part, bars, choose))
+      : [text[at]];
     ways = ways.flatMap((way) => options.map((option) => way + option)).slice(0, MOST + 1);
     at = (ends?.at(-1) ?? at) + 1;
   }
   return ways;
 }
+
+/**
+ * @param {number} open
+ * @param {number[]} ends
+ * @returns {[number, number][]}
+ */
+const partsOf = (open, ends) => ends.map((end, at) => [(ends[at - 1] ?? open) + 1, end]);

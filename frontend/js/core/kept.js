@@ -18,11 +18,22 @@ export function recall(name, fallback) {
 /**
  * @param {string} name
  * @param {unknown} value
+ * @returns {boolean} whether it is kept: a full or blocked storage costs only the memory
  */
 export function keep(name, value) {
   try {
     localStorage.setItem(`cyberimage.${name}`, JSON.stringify(value));
+    return true;
   } catch {
-    // A full or blocked storage costs only the memory.
+    return false;
   }
 }
+
+/**
+ * Be told when another tab has kept something else under this name.
+ *
+ * @param {string} name
+ * @param {() => void} listener
+ */
+export const whenKeptElsewhere = (name, listener) =>
+  addEventListener("storage", ({ key }) => key === `cyberimage.${name}` && listener());

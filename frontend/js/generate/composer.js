@@ -1,5 +1,5 @@
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
-import { expand, MOST } from "../core/alternatives.js";
+import { MOST } from "../core/alternatives.js";
 import { edited } from "../core/editing.js";
 import { number } from "../core/format.js";
 import { t } from "../core/i18n.js";
@@ -18,8 +18,13 @@ import { Enrich } from "./enrich.js";
 import { Estimate } from "./estimate.js";
 import { ModelPicker } from "./model_picker.js";
 import { ModelSettings } from "./model_settings.js";
+import { drawAgain, planNow, usePlan } from "./plan.js";
+import { namesOf, StandsFor } from "./stands_for.js";
 
-/** @import {Model} from "../types.js" */
+/**
+ * @import {Model} from "../types.js"
+ * @import {Plan} from "./plan.js"
+ */
 
 /** @param {import("../core/models.js").Catalogue | null} all */
 export function chosenModel(all) {
@@ -39,16 +44,11 @@ export function Composer() {
   const replaces = useReplaced();
   const send = async ({ first = false } = {}) => {
     if (!model) return;
-    const prompts = expand(prompt.get());
-    const trouble =
-      prompts[0].trim() === ""
-        ? t("prompt.missing")
-        : prompts.length > MOST
-          ? t("alternatives.tooMany", { most: MOST })
-          : "";
+    const plan = planNow(model);
+    const trouble = troubleOf(plan, model);
     setProblem(trouble);
     if (trouble) return void area.current?.focus();
-    await submitDraft(model, prompts, { first, replaces }).catch((error) => setProblem(error.message));
+    await submitDraft(model, plan.jobs, { first, replaces }).catch((error) => setProblem(error.message));
   };
   useShortcuts({
     "ctrl+enter": () => send(),
@@ -58,7 +58,7 @@ export function Composer() {
   return html`
     <form class="composer" aria-label=${t("compose")} onSubmit=${(/** @type {Event} */ e) => (e.preventDefault(), send())}>
       <div class="composer-body">
-        <${PromptField} area=${area} longest=${model?.step_config.prompt_length ?? 2000} problem=${problem} />
+        <${PromptField} area=${area} model=${model} problem=${problem} />
         ${model && html`<${ModelPicker} all=${all} model=${model} />`}
         ${model && html`<${Settings} key=${model.name} model=${model} />`}
         ${!model && html`<${Ghosts} />`}
@@ -107,31 +107,51 @@ const Editing = () => html`
 
 /** @param {{model: Model | null, replaces: string | null}} props */
 function SubmitText({ model, replaces }) {
-  const count = expand(useStore(prompt)).length;
+  const count = usePlan(model).jobs.length;
   if (replaces) return t("edit.submit");
   if (count > 1) return t("generate.several", { count: count > MOST ? `${MOST}+` : number(count) });
   return t(model?.type === "t2v" ? "generate.video" : "generate.image");
 }
 
 /**
+ * Why what is planned cannot be queued; "" where it can.
+ *
+ * @param {Plan} plan
  * @param {Model} model
- * @param {readonly string[]} prompts
+ */
+function troubleOf({ jobs, amiss }, { step_config }) {
+  const longest = step_config.prompt_length;
+  if (jobs[0].prompt.trim() === "") return t("prompt.missing");
+  if (amiss.endless.size > 0) return t("wildcards.endless", { names: namesOf(amiss.endless) });
+  if (jobs.length > MOST) return t("alternatives.tooMany", { most: MOST });
+  return jobs.some((job) => job.prompt.length > longest)
+    ? t("prompt.tooLong", { most: number(longest) })
+    : "";
+}
+
+/**
+ * @param {Model} model
+ * @param {Plan["jobs"]} planned
  * @param {{first: boolean, replaces: string | null}} how
  */
-async function submitDraft(model, prompts, { first, replaces }) {
+async function submitDraft(model, planned, { first, replaces }) {
   const draft = draftOf(model, drafts.get());
   const text = prompt.get();
-  const seeds = prompts.map((_, at) => (at === 0 || draft.seedLocked ? draft.seed : drawSeed()));
+  // A seed that is kept is counted on from, as for pictures of one job.
+  const seeds = planned.map(({ place }, at) =>
+    draft.seedLocked ? draft.seed + place : at === 0 ? draft.seed : drawSeed(),
+  );
   const sent = submit(
-    prompts.map((each, at) => ({
+    planned.map((each, at) => ({
       type: model.type,
       model: model.name,
-      prompt: each,
+      prompt: each.prompt,
       negativePrompt: model.supports_negative_prompt ? draft.negativePrompt : "",
-      settings: { ...settingsOf(model, draft), seed: seeds[at] },
+      settings: { ...settingsOf(model, { ...draft, count: each.pictures }), seed: seeds[at] },
       key: newKey(),
     })),
   );
+  drawAgain();
   edited.set(null);
   if (!draft.seedLocked) changeDraft(model, { seed: drawSeed() });
   if (!keepsPrompt.get()) prompt.set("");
@@ -158,8 +178,9 @@ export const newKey = () =>
     "",
   );
 
-/** @param {{area: {current: HTMLTextAreaElement | null}, longest: number, problem: string}} props */
-function PromptField({ area, longest, problem }) {
+/** @param {{area: {current: HTMLTextAreaElement | null}, model: Model | null, problem: string}} props */
+function PromptField({ area, model, problem }) {
+  const longest = model?.step_config.prompt_length ?? 2000;
   const text = useStore(prompt);
   const kept = useStore(keepsPrompt);
   useEffect(() => {
@@ -185,27 +206,12 @@ function PromptField({ area, longest, problem }) {
         value=${text}
         onInput=${(/** @type {any} */ e) => prompt.set(e.target.value)}
       ></textarea>
-      <${Alternatives} text=${text} />
+      <${StandsFor} model=${model} />
       <div class="prompt-tools">
         <${Enrich} />
         <${FileButton} />
       </div>
     </div>
-  `;
-}
-
-/** What a prompt with alternatives stands for, before it is queued. @param {{text: string}} props */
-function Alternatives({ text }) {
-  const prompts = expand(text);
-  if (prompts.length === 1) return null;
-  return html`
-    <details class="fold alternatives">
-      <summary>
-        <${Icon} name="right" small />
-        ${t("alternatives", { count: prompts.length > MOST ? `${MOST}+` : number(prompts.length) })}
-      </summary>
-      <ol>${prompts.slice(0, MOST).map((each, at) => html`<li key=${at}>${each}</li>`)}</ol>
-    </details>
   `;
 }
 

@@ -4,6 +4,7 @@ import { closeDialogue, dialogue } from "../ui/dialogues.js";
 import { AnimateDialogue } from "./animate.js";
 import { DroppedDialogue } from "./dropped.js";
 import { HelpDialogue } from "./help.js";
+import { ListsDialogue } from "./lists.js";
 
 /** The dialogue that is open. */
 export function Dialogues() {
@@ -11,6 +12,8 @@ export function Dialogues() {
   switch (open?.kind) {
     case "help":
       return html`<${HelpDialogue} onClose=${closeDialogue} />`;
+    case "lists":
+      return html`<${ListsDialogue} name=${open.name} onClose=${closeDialogue} />`;
     case "animate":
       return html`<${AnimateDialogue} key=${open.source.id} source=${open.source} made=${open.made} replaces=${open.replaces} onClose=${closeDialogue} />`;
     case "dropped":

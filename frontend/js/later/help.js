@@ -1,6 +1,8 @@
 import { html } from "../../vendor/htm-preact.js";
 import { address } from "../core/api.js";
 import { t } from "../core/i18n.js";
+import { Button } from "../ui/controls.js";
+import { showDialogue } from "../ui/dialogues.js";
 import { Icon } from "../ui/icon.js";
 import { Sheet } from "../ui/sheet.js";
 
@@ -74,7 +76,11 @@ export const HelpDialogue = ({ onClose }) => html`
         `,
       )}
     </div>
-    <p class="small muted">${t("help.drop")} ${t("help.alternatives")}</p>
+    <p class="small muted">${t("help.drop")}</p>
+    <p class="small muted">
+      ${t("help.alternatives")} ${t("wildcards.are")}${" "}
+      <${Button} kind="compact" text=${t("lists")} onClick=${() => showDialogue({ kind: "lists" })} />
+    </p>
     <p class="small"><a href=${address("docs")}>${t("help.api")}</a> <${Icon} name="external" small /></p>
   <//>
 `;

@@ -4,6 +4,7 @@ import { createStore } from "../core/store.js";
  * The dialogue that is open, if one is.
  *
  * @typedef {{kind: "help"}
+ *   | {kind: "lists", name?: string}
  *   | {kind: "animate", source: {id: string, width: number, height: number}, made?: import("../types.js").Metadata, replaces?: string}
  *   | {kind: "dropped", file: File, made: import("../types.js").Metadata}} Dialogue
  */

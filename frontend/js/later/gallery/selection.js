@@ -6,7 +6,7 @@ import { t } from "../../core/i18n.js";
 import { toastError } from "../../core/toasts.js";
 import { go, hrefOf, place } from "../../core/router.js";
 import { Button, IconButton } from "../../ui/controls.js";
-import { save } from "./save.js";
+import { save } from "../save.js";
 
 /**
  * @typedef {object} Selection

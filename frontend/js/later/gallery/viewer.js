@@ -13,7 +13,7 @@ import { Toasts } from "../../ui/toasts.js";
 import { useModal } from "../../ui/sheet.js";
 import { Compare } from "./compare.js";
 import { Details } from "./details.js";
-import { saveFrom } from "./save.js";
+import { saveFrom } from "../save.js";
 import { toggleFavorite } from "./tile.js";
 import { Stage } from "./stage.js";
 
