@@ -14,6 +14,7 @@ from storage.cursors import Mark, encode_cursor
 from storage.jobs import JobId, JobStatus, Quota, Resend
 from storage.media import MediaId, MediaQuery
 from storage.stores import Stores
+from storage.tags import Tag
 
 CURSOR = encode_cursor(Mark(NOON, "x"))
 
@@ -82,6 +83,7 @@ def test_pages_of_jobs(sql_stores: Stores, filters: dict[str, Any], index: str) 
         (MediaQuery(model="flux"), "media_newest_of_model (model=? AND (created_at,id)<(?,?))"),
         (MediaQuery(media_type="video"), "media_newest_of_type (media_type=? AND (created_at,id)<(?,?))"),
         (MediaQuery(favorite=True), "media_newest_favorite (favorite=? AND (created_at,id)<(?,?))"),
+        (MediaQuery(tags=(Tag("sea"), Tag("dusk"))), "media_newest"),
         (MediaQuery(client="ann"), "media_newest_of_client (client=? AND (created_at,id)<(?,?))"),
     ],
 )
@@ -125,6 +127,11 @@ def _resend(stores: Stores) -> None:
     stores.jobs.add(job("b", request_hash="h"), max_pending=9, resend=again)
 
 
+def _tag(stores: Stores) -> None:
+    stores.media.add(media("m", job_id=None))
+    stores.media.set_tags(MediaId("m"), [Tag("sea")])
+
+
 def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores) -> None:
     again = Resend(count=1, since=NOON)
     lines = plan(sql_stores, lambda stores: stores.jobs.first_sent("ann", "h", again))
@@ -151,6 +158,8 @@ def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores
         lambda stores: stores.media.expendable(after=None, limit=9),
         lambda stores: stores.media.expendable(after=media("m", job_id=None), limit=9),
         lambda stores: stores.media.prune([MediaId("m")]),
+        _tag,
+        lambda stores: stores.media.delete(MediaId("m")),
         lambda stores: stores.jobs.forget(ended_before=NOON, limit=9),
         lambda stores: stores.jobs.forget_keys(now=NOON),
         lambda stores: stores.webhooks.get(JobId("a")),
