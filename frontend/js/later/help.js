@@ -38,6 +38,7 @@ const GROUPS = /** @type {const} */ ([
     [
       ["help.leaf", ["←", "→"]],
       ["favourite", ["F"]],
+      ["tags", ["T"]],
       ["animate", ["A"]],
       ["download", ["D"]],
       ["compare", ["C"]],
