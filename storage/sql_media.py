@@ -29,9 +29,11 @@ from storage.rows import media_from_row, media_values
 from storage.schema import jobs, state
 from storage.schema import media as table
 from storage.sql_places import lock_queue
-from storage.sql_tags import has_tag, lock_tags, spellings, tag_names, write_tags
+from storage.sql_tags import have_tags, lock_tags, spellings, tag_names, write_tags
 from storage.tags import Tag, TagUse, changed, in_order, most_used_first
 
+#: Up to so many media of some tags are sorted; of more, a walk from the newest on soon meets a page.
+FEW = 1000
 _UNFINISHED = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
 _BORN = select(state.c.value).where(state.c.key == "born")
 _ALL = select(table, tag_names)
@@ -60,16 +62,17 @@ class SqlMediaIndex:
             return media_of_job(connection, job_id)
 
     def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
-        matching = _conditions(query)
-        newest = newest_first(table, *matching, cursor=cursor).add_columns(tag_names)
+        count = select(func.count()).select_from(table).where(*_conditions(query))
         with self._database.read() as connection:
+            total = connection.execute(count).scalar_one()
+            matching = _conditions(query, walking=total > FEW)
+            newest = newest_first(table, *matching, cursor=cursor).add_columns(tag_names)
             rows = connection.execute(newest.limit(limit + 1).offset(offset)).all()
-            total = connection.scalar(select(func.count()).select_from(table).where(*matching))
         found = tuple(_media(row) for row in rows[:limit])
         more = len(rows) > limit
         return MediaPage(
             media=found,
-            total=total or 0,
+            total=total,
             next_cursor=encode_cursor(Mark(found[-1].created_at, found[-1].id)) if more else None,
         )
 
@@ -184,7 +187,7 @@ def _belongs_to(client: str | None) -> ColumnElement[bool]:
     return true() if client is None else table.c.client == client
 
 
-def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
+def _conditions(query: MediaQuery, *, walking: bool = False) -> list[ColumnElement[bool]]:
     equal: dict[str, Any] = {
         "model": query.model,
         "media_type": query.media_type,
@@ -197,7 +200,7 @@ def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
         conditions.append(table.c.created_at >= query.since)
     if query.until is not None:
         conditions.append(table.c.created_at < query.until)
-    conditions += map(has_tag, query.tags)
+    conditions += have_tags(query.tags, walking=walking)
     words = dict.fromkeys(word.casefold() for word in query.words)
     return conditions + [table.c.search_text.contains(word, autoescape=True) for word in words]
 

@@ -18,9 +18,16 @@ _NAMES = select(func.aggregate_strings(media_tags.c.name, SEPARATOR)).where(_OF_
 tag_names = _NAMES.correlate(media).scalar_subquery().label("tags")
 
 
-def has_tag(tag: Tag) -> ColumnElement[bool]:
-    """Whether a row of media has it, however it is spelt there."""
-    return select(media_tags.c.key).where(_OF_MEDIA, media_tags.c.key == key_of(tag)).exists()
+def have_tags(tags: Sequence[Tag], *, walking: bool) -> list[ColumnElement[bool]]:
+    """Conditions for rows of media that have all of these, however they are spelt there.
+
+    `walking`: asked of one row after the other. Otherwise SQLite begins with those that have the tags.
+    """
+    keys = sorted({key_of(tag) for tag in tags})
+    if walking:
+        return [select(media_tags.c.key).where(_OF_MEDIA, media_tags.c.key == key).exists() for key in keys]
+    having = select(media_tags.c.media_id).where(media_tags.c.key.in_(keys)).group_by(media_tags.c.media_id)
+    return [media.c.id.in_(having.having(func.count() == len(keys)))] if keys else []
 
 
 def spellings(*conditions: ColumnElement[bool]) -> Select[str, int]:

@@ -186,7 +186,7 @@ export const de = {
   "tags.none":
     "Noch hat keine Datei einen Tag. Vergeben lassen sie sich in den Einzelheiten oder für eine Auswahl.",
   "tags.find": "Tag finden",
-  "tags.placeholder": "Tag hinzufügen",
+  "tags.placeholder": "Name eines Tags",
   "tags.suggested": "Vorhandene Tags",
   "tags.show": "Alle mit dem Tag {name}",
   "tags.remove": "Tag {name} entfernen",

@@ -185,7 +185,7 @@ export const en = {
   tags: "Tags",
   "tags.none": "No file has a tag yet. Give some in a file's details, or to all that are selected.",
   "tags.find": "Find a tag",
-  "tags.placeholder": "Add a tag",
+  "tags.placeholder": "Name of a tag",
   "tags.suggested": "Tags in use",
   "tags.show": "All with the tag {name}",
   "tags.remove": "Remove the tag {name}",

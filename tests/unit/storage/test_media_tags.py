@@ -86,17 +86,19 @@ def test_media_with_all_of_the_tags_are_found_whatever_their_capitals(stores: St
     finish(stores, "abcd")
     tag(stores, "abc", "Sea")
     tag(stores, "bcd", "dusk")
-    assert found(stores, "SEA") == "cba"
+    assert found(stores, "SEA") == found(stores, "sea", "Sea") == "cba"
     assert found(stores, "sea", "Dusk") == "cb"
     assert found(stores, "sea", "dusk", "calm") == ""
     assert found(stores, "se") == ""
     assert found(stores) == "dcba"
 
 
-def test_tagged_media_come_in_pages(stores: Stores) -> None:
+@pytest.mark.parametrize("few", [0, 1000])
+def test_tagged_media_come_in_pages(stores: Stores, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("storage.sql_media.FEW", few)
     finish(stores, "abcdef")
     tag(stores, "acef", "sea", "dusk")
-    query, cursor, shown = MediaQuery(tags=tags("sea"), model="flux", words=("cat",)), None, []
+    query, cursor, shown = MediaQuery(tags=tags("sea", "dusk"), model="flux", words=("cat",)), None, []
     while True:
         page = stores.media.page(query, limit=2, cursor=cursor)
         shown.append("".join(each.id for each in page.media))
