@@ -31,6 +31,7 @@ const GROUPS = /** @type {const} */ ([
       ["search", ["/"]],
       ["select", ["S"]],
       ["help.range", ["Shift", "click"]],
+      ["tags.selected", ["T"]],
     ],
   ],
   [
