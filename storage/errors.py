@@ -12,6 +12,7 @@ StorageError
   x IdempotencyConflict      an idempotency key came back with another request
   x KeyOfDeletedJob          an idempotency key came back, but its job has been deleted
   x InvalidCursor            a page cursor that this server did not issue
+  x TooManyTags              a picture or clip would have more than it may
   x UnsafePath               a path that leaves the media folder
   x MediaFileMissing         a row's file is gone
   x MediaUnreadable          a file's bytes are no picture or clip
@@ -76,6 +77,10 @@ class KeyOfDeletedJob(StorageError):
 
 class InvalidCursor(StorageError):
     """The cursor is not valid. Use the next_cursor of an earlier page unchanged, or leave it out."""
+
+
+class TooManyTags(StorageError):
+    """A picture or clip takes 32 tags at most. Remove some of its tags first."""
 
 
 class UnsafePath(StorageError):

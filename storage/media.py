@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType, Protocol
 
+from storage.tags import Tag, TagUse
+
 MediaId = NewType("MediaId", str)
 MediaType = Literal["image", "video"]
 
@@ -26,6 +28,8 @@ class Media:
     #: Model, prompt, negative_prompt, settings, seed and so on, as in the file itself.
     metadata: dict[str, Any] = field(default_factory=dict)
     favorite: bool = False
+    #: Each once, in order.
+    tags: tuple[Tag, ...] = ()
 
     @property
     def is_upload(self) -> bool:
@@ -36,7 +40,7 @@ class Media:
 class MediaQuery:
     """What the gallery shows. Words are ANDed; each must occur in the prompt, the model or the seed.
 
-    Made at `since` or later, and earlier than `until`.
+    Made at `since` or later, and earlier than `until`. With every one of the tags.
     """
 
     words: tuple[str, ...] = ()
@@ -45,6 +49,7 @@ class MediaQuery:
     model: str | None = None
     media_type: MediaType | None = None
     favorite: bool | None = None
+    tags: tuple[Tag, ...] = ()
     client: str | None = None
 
 
@@ -84,8 +89,36 @@ class MediaIndex(Protocol):
         """False if there is no such media (of that client)."""
         ...
 
+    def set_tags(self, media_id: MediaId, tags: Sequence[Tag], *, client: str | None = None) -> bool:
+        """Give it these tags in place of those that it has. False as for `set_favorite`.
+
+        Raises TooManyTags.
+        """
+        ...
+
+    def change_tags(
+        self,
+        media_ids: Sequence[MediaId],
+        *,
+        add: Sequence[Tag] = (),
+        remove: Sequence[Tag] = (),
+        client: str | None = None,
+    ) -> int:
+        """Remove some tags, then add others, on those of the media that there are (of that client): how many.
+
+        Tags that stay keep their spelling. Raises TooManyTags, and then none is changed.
+        """
+        ...
+
+    def tags(self, *, client: str | None = None) -> tuple[TagUse, ...]:
+        """Those of the media in the gallery (of that client), the most used first."""
+        ...
+
     def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
-        """Remove the row and return it, so that the file can go too. None as for `get`."""
+        """Remove the row and return it, so that the file can go too. None as for `get`.
+
+        Its tags are gone, here as in `delete_all` and `prune`.
+        """
         ...
 
     def delete_all(self, media_ids: Sequence[MediaId], *, client: str | None = None) -> tuple[Media, ...]:

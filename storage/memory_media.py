@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +12,7 @@ from storage.cursors import Mark, decode_cursor, encode_cursor
 from storage.files import LONG_AGO
 from storage.media import Media, MediaId, MediaPage, MediaQuery
 from storage.rows import media_model, output_number, search_text
+from storage.tags import Tag, TagUse, changed, in_order, key_of, most_used_first
 
 
 class MemoryMediaIndex:
@@ -76,12 +78,41 @@ class MemoryMediaIndex:
             self._media[media_id] = replace(self._media[media_id], favorite=favorite)
             return True
 
+    def set_tags(self, media_id: MediaId, tags: Sequence[Tag], *, client: str | None = None) -> bool:
+        wanted = in_order(tags)
+        return self._retag((media_id,), lambda _: wanted, client) == 1
+
+    def change_tags(
+        self,
+        media_ids: Sequence[MediaId],
+        *,
+        add: Sequence[Tag] = (),
+        remove: Sequence[Tag] = (),
+        client: str | None = None,
+    ) -> int:
+        return self._retag(media_ids, lambda tags: changed(tags, add=add, remove=remove), client)
+
+    def _retag(
+        self,
+        media_ids: Sequence[MediaId],
+        change: Callable[[tuple[Tag, ...]], tuple[Tag, ...]],
+        client: str | None,
+    ) -> int:
+        with self._lock:
+            found = [media for each in set(media_ids) if (media := self.get(each, client=client)) is not None]
+            self._media |= {media.id: replace(media, tags=change(media.tags)) for media in found}
+            return len(found)
+
+    def tags(self, *, client: str | None = None) -> tuple[TagUse, ...]:
+        shown = self._found(MediaQuery(client=client))
+        return most_used_first(Counter(tag for media in shown for tag in media.tags).items())
+
     def delete(self, media_id: MediaId, *, client: str | None = None) -> Media | None:
         with self._lock:
             if self.get(media_id, client=client) is None:
                 return None
             self._clients.pop(media_id, None)
-            return self._media.pop(media_id, None)
+            return replace(self._media.pop(media_id), tags=())
 
     def delete_all(self, media_ids: Sequence[MediaId], *, client: str | None = None) -> tuple[Media, ...]:
         with self._lock:
@@ -100,9 +131,7 @@ class MemoryMediaIndex:
             chosen = [
                 each for each in self.expendable(after=None, limit=len(self._media)) if each.id in media_ids
             ]
-            for media in chosen:
-                self.delete(media.id)
-            return tuple(chosen)
+            return self.delete_all([media.id for media in chosen])
 
     def _matches(self, media: Media, query: MediaQuery) -> bool:
         return (
@@ -110,6 +139,7 @@ class MemoryMediaIndex:
             and query.model in (None, media_model(media))
             and query.media_type in (None, media.media_type)
             and query.favorite in (None, media.favorite)
+            and {key_of(tag) for tag in query.tags} <= {key_of(tag) for tag in media.tags}
             and query.client in (None, self._clients[media.id])
             and (query.since is None or media.created_at >= query.since)
             and (query.until is None or media.created_at < query.until)

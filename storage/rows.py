@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 
 from storage.jobs import Job, JobError, JobId, JobProgress, JobStatus, Phase, RunRecord, WaitingJob, Warmth
 from storage.media import Media, MediaId
+from storage.tags import Tag, in_order
 
 _JOB_FIELDS = tuple(field.name for field in fields(Job))
 
@@ -105,6 +106,8 @@ def search_text(media: Media) -> str:
 
 
 def media_from_row(row: RowMapping) -> Media:
+    """The medium of a row that has every column; with its tags where they are among the columns, too."""
+    names: str = row.get("tags") or ""
     return Media(
         id=MediaId(row["id"]),
         job_id=row["job_id"],
@@ -115,4 +118,5 @@ def media_from_row(row: RowMapping) -> Media:
         height=row["height"],
         metadata=row["metadata"],
         favorite=row["favorite"],
+        tags=in_order(map(Tag, names.splitlines())),
     )

@@ -147,6 +147,16 @@ media = Table(
     Index("media_of_job", "job_id", "number", "id"),
 )
 
+media_tags = Table(
+    "media_tags",
+    metadata,
+    Column("media_id", String, ForeignKey("media.id", ondelete="CASCADE"), primary_key=True),
+    #: The name without capitals.
+    Column("key", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Index("media_tags_of_key", "key", "media_id"),
+)
+
 #: Outputs that a client has asked for on its latest day, where that is limited; a row a client.
 usage = Table(
     "usage",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,11 +29,16 @@ from storage.rows import media_from_row, media_values
 from storage.schema import jobs, state
 from storage.schema import media as table
 from storage.sql_places import lock_queue
+from storage.sql_tags import have_tags, lock_tags, spellings, tag_names, write_tags
+from storage.tags import Tag, TagUse, changed, in_order, most_used_first
 
+#: Up to so many media of some tags are sorted; of more, a walk from the newest on soon meets a page.
+FEW = 1000
 _UNFINISHED = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
 _BORN = select(state.c.value).where(state.c.key == "born")
-_ONE = select(table).where(table.c.id == bindparam("media_id"))
-_OF_JOB = select(table).where(table.c.job_id == bindparam("job_id")).order_by(table.c.number, table.c.id)
+_ALL = select(table, tag_names)
+_ONE = _ALL.where(table.c.id == bindparam("media_id"))
+_OF_JOB = _ALL.where(table.c.job_id == bindparam("job_id")).order_by(table.c.number, table.c.id)
 
 
 class SqlMediaIndex:
@@ -57,16 +62,17 @@ class SqlMediaIndex:
             return media_of_job(connection, job_id)
 
     def page(self, query: MediaQuery, *, limit: int, cursor: str | None = None, offset: int = 0) -> MediaPage:
-        matching = _conditions(query)
-        newest = newest_first(table, *matching, cursor=cursor)
+        count = select(func.count()).select_from(table).where(*_conditions(query))
         with self._database.read() as connection:
+            total = connection.execute(count).scalar_one()
+            matching = _conditions(query, walking=total > FEW)
+            newest = newest_first(table, *matching, cursor=cursor).add_columns(tag_names)
             rows = connection.execute(newest.limit(limit + 1).offset(offset)).all()
-            total = connection.scalar(select(func.count()).select_from(table).where(*matching))
         found = tuple(_media(row) for row in rows[:limit])
         more = len(rows) > limit
         return MediaPage(
             media=found,
-            total=total or 0,
+            total=total,
             next_cursor=encode_cursor(Mark(found[-1].created_at, found[-1].id)) if more else None,
         )
 
@@ -90,8 +96,39 @@ class SqlMediaIndex:
         with self._database.write() as connection:
             return connection.execute(change).rowcount == 1
 
+    def set_tags(self, media_id: MediaId, tags: Sequence[Tag], *, client: str | None = None) -> bool:
+        wanted = in_order(tags)
+        return self._retag((media_id,), lambda _: wanted, client) == 1
+
+    def change_tags(
+        self,
+        media_ids: Sequence[MediaId],
+        *,
+        add: Sequence[Tag] = (),
+        remove: Sequence[Tag] = (),
+        client: str | None = None,
+    ) -> int:
+        return self._retag(media_ids, lambda tags: changed(tags, add=add, remove=remove), client)
+
+    def _retag(
+        self,
+        media_ids: Sequence[MediaId],
+        change: Callable[[tuple[Tag, ...]], tuple[Tag, ...]],
+        client: str | None,
+    ) -> int:
+        with self._database.write() as connection:
+            before = lock_tags(connection, media_ids, _belongs_to(client))
+            after = {media_id: change(tags) for media_id, tags in before.items()}
+            write_tags(connection, {each: tags for each, tags in after.items() if tags != before[each]})
+        return len(before)
+
+    def tags(self, *, client: str | None = None) -> tuple[TagUse, ...]:
+        query = spellings(*_conditions(MediaQuery(client=client)))
+        with self._database.read() as connection:
+            return most_used_first((Tag(name), count) for name, count in connection.execute(query))
+
     def expendable(self, *, after: Media | None, limit: int) -> tuple[Media, ...]:
-        oldest = select(table).where(~table.c.favorite).order_by(table.c.created_at, table.c.id)
+        oldest = _ALL.where(~table.c.favorite).order_by(table.c.created_at, table.c.id)
         if after is not None:
             oldest = oldest.where(above(table, Mark(after.created_at, after.id)))
         with self._database.read() as connection:
@@ -121,6 +158,7 @@ def insert_media(connection: Connection, media: tuple[Media, ...], *, client: st
     """Insert rows as part of the caller's transaction."""
     if media:
         connection.execute(insert(table), [media_values(each, client=client) for each in media])
+        write_tags(connection, {each.id: each.tags for each in media if each.tags})
 
 
 def media_of_job(connection: Connection, job_id: str) -> tuple[Media, ...]:
@@ -149,7 +187,7 @@ def _belongs_to(client: str | None) -> ColumnElement[bool]:
     return true() if client is None else table.c.client == client
 
 
-def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
+def _conditions(query: MediaQuery, *, walking: bool = False) -> list[ColumnElement[bool]]:
     equal: dict[str, Any] = {
         "model": query.model,
         "media_type": query.media_type,
@@ -162,6 +200,7 @@ def _conditions(query: MediaQuery) -> list[ColumnElement[bool]]:
         conditions.append(table.c.created_at >= query.since)
     if query.until is not None:
         conditions.append(table.c.created_at < query.until)
+    conditions += have_tags(query.tags, walking=walking)
     words = dict.fromkeys(word.casefold() for word in query.words)
     return conditions + [table.c.search_text.contains(word, autoescape=True) for word in words]
 

@@ -95,6 +95,7 @@
  * @property {number} height
  * @property {string} created_at
  * @property {boolean} favorite
+ * @property {string[]} [tags] in the gallery
  * @property {Metadata} metadata
  *
  * @typedef {object} Metadata  How a file was made.
@@ -146,6 +147,7 @@
  * @property {string} model
  * @property {string} type
  * @property {boolean | null} favorite null for both
+ * @property {string[]} tags all of which a medium must have
  * @property {string} from the first day, as YYYY-MM-DD; "" for no limit
  * @property {string} to the last day
  *

@@ -23,6 +23,7 @@ from serve_app.api import (
     queue,
     server,
     submit,
+    tags,
 )
 from serve_app.api.automatic1111 import routes as automatic1111
 from serve_app.api.body_limit import BodyLimit
@@ -64,7 +65,7 @@ def create_app(services: Services) -> FastAPI:
     app.router.routes.append(transport.route)
     for api in (automatic1111, rpc):
         app.include_router(api.router)
-    for module in (submit, jobs, media, queue, models, events, server, enrich, docs, pages):
+    for module in (submit, jobs, media, tags, queue, models, events, server, enrich, docs, pages):
         app.include_router(module.router)
     openai.install(app)
     largest_upload = int(services.settings.max_upload_mb * 1e6) + MULTIPART_FRAME_BYTES

@@ -115,6 +115,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     storage_errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     storage_errors.KeyOfDeletedJob: HTTPStatus.GONE,
     storage_errors.InvalidCursor: HTTPStatus.BAD_REQUEST,
+    storage_errors.TooManyTags: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadRejected: HTTPStatus.BAD_REQUEST,
     storage_errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     storage_errors.MediaFileMissing: HTTPStatus.NOT_FOUND,

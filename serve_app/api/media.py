@@ -14,10 +14,11 @@ from zipstream import ZipStream
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import InvalidRequest, NotFound
-from serve_app.api.schemas import MediaIds, Moment, Name, Text
+from serve_app.api.schemas import MediaIds, Moment, Name, TagName, Text
 from serve_app.api.services import Injected, Services
 from serve_app.api.views import gallery_view, media_url
 from storage.media import Media, MediaId, MediaQuery
+from storage.tags import MOST_TAGS
 from storage.uploads import normalise_upload
 
 router = APIRouter(tags=["Media"])
@@ -112,6 +113,10 @@ def store_upload(services: Services, data: bytes, client: str | None) -> Media:
 
 async def _matching(
     caller: CalledBy,
+    tag: Annotated[
+        list[TagName],
+        Query(default_factory=list, max_length=MOST_TAGS, description="May be repeated: with all of them."),
+    ],
     search: Annotated[Text, Query(max_length=500)] = "",
     model: Text | None = None,
     type: Kind | None = None,
@@ -124,6 +129,7 @@ async def _matching(
         model=model or None,
         media_type=type,
         favorite=favorite,
+        tags=tuple(tag),
         since=since,
         until=until,
         client=caller.scope,

@@ -167,6 +167,7 @@ class GalleryItem(_Reply):
     width: int
     height: int
     favorite: bool
+    tags: list[str]
 
 
 class Gallery(_Reply):
@@ -197,6 +198,30 @@ class Favorite(_Reply):
     status: Literal["success"]
     id: str
     favorite: bool
+
+
+class TagUse(_Reply):
+    """A tag as it is spelt most often."""
+
+    name: str
+    count: int = Field(ge=1, description="Pictures and clips in the gallery that have it.")
+
+
+class TagsInUse(_Reply):
+    tags: list[TagUse]
+
+
+class TagsOf(_Reply):
+    id: str
+    tags: list[str]
+
+
+class Tagged(TagsOf):
+    status: Literal["success"]
+
+
+class BatchTagged(Done):
+    tagged: int = Field(ge=0)
 
 
 class Counts(_Reply):

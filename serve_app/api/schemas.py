@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from serve_app.api.errors import LONGEST_NAME, did_you_mean
+from storage.tags import LONGEST_TAG, MOST_TAGS, Tag, key_of, tag_of
 
 #: Seeds are kept small enough for JSON readers that hold numbers as doubles.
 MAX_SEED = 2**53 - 16
@@ -57,6 +58,16 @@ Text = Annotated[str, BeforeValidator(_text)]
 #: Of a model, a job, a picture.
 Name = Annotated[str, Field(max_length=200), BeforeValidator(_text)]
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
+TagName = Annotated[
+    Tag,
+    Field(
+        description=f"1 to {LONGEST_TAG} characters; capitals make no other tag, white space is collapsed.",
+        examples=["sea"],
+    ),
+    BeforeValidator(_text),
+    AfterValidator(tag_of),
+]
+TagNames = Annotated[list[TagName], Field(max_length=MOST_TAGS)]
 # Limits stand before the validator, or the description of the API would lack them.
 Seed = Annotated[int, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one."), NUMBER]
 
@@ -150,3 +161,26 @@ class MediaIds(BaseModel):
     """POST /api/batch_download and /api/batch_delete."""
 
     ids: Annotated[list[Name], Field(min_length=1, max_length=1000)]
+
+
+class Tags(BaseModel):
+    """PUT /api/media/{id}/tags."""
+
+    tags: TagNames
+
+
+class TagChanges(MediaIds):
+    """POST /api/batch_tag."""
+
+    add: TagNames = Field(default_factory=list)
+    remove: TagNames = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _some_change(self) -> Self:
+        if not self.add and not self.remove:
+            raise ValueError("Say which tags to add or to remove, in the lists add and remove")
+        removed = {key_of(tag) for tag in self.remove}
+        for tag in self.add:
+            if key_of(tag) in removed:
+                raise ValueError(f"The tag {tag!r} is both to be added and to be removed")
+        return self

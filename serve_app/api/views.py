@@ -115,6 +115,7 @@ def gallery_view(media: Media, root: str) -> dict[str, Any]:
         "width": media.width,
         "height": media.height,
         "favorite": media.favorite,
+        "tags": media.tags,
     }
 
 

@@ -120,6 +120,38 @@ def viewer(page: Page, url: str) -> None:
     page.locator(".stage-medium").wait_for()
 
 
+def tagged(page: Page, url: str) -> None:
+    """A picture with tags, while one more is typed."""
+    tag(url, [2, 3, 5], "sea", "long exposure", "the long exposures of the northern coast")
+    tag(url, [3, 8], "seal", "misty", "lighthouse")
+    viewer(page, url)
+    page.keyboard.press("t")
+    page.get_by_role("combobox", name="Tags").wait_for()
+    page.keyboard.type("s")
+    page.get_by_role("option", name="seal").wait_for()
+
+
+def tag_filter(page: Page, url: str) -> None:
+    tag(url, [1, 4, 6], "sea", "dusk")
+    tag(url, [1, 3, 6, 7], "calm", "mountains", "northern lights", "print")
+    page.goto(f"{url}/gallery?tag=sea&tag=dusk")
+    page.locator(".tile-open img").first.wait_for()
+    page.get_by_role("button", name="Tags", exact=True).click()
+    page.get_by_role("button", name="sea").first.wait_for()
+
+
+def tag_dialogue(page: Page, url: str) -> None:
+    tag(url, [1], "dusk", "sea")
+    tag(url, [3], "calm")
+    selection(page, url)
+    page.get_by_role("button", name="Tag…").click()
+    add = page.get_by_role("combobox", name="Add to all")
+    add.fill("lighthouse")
+    add.press("Enter")
+    page.locator("#tags-remove-list").get_by_role("option", name="dusk").click()
+    page.get_by_role("combobox", name="Remove from all").press("ArrowDown")
+
+
 def compare(page: Page, url: str) -> None:
     viewer(page, url)
     page.get_by_role("dialog", name="Viewer").get_by_role("button", name="Compare").click()
@@ -162,6 +194,9 @@ STATES: dict[str, State] = {
     "filtered": filtered,
     "dates": dates,
     "viewer": viewer,
+    "tagged": tagged,
+    "tag-filter": tag_filter,
+    "tag-dialogue": tag_dialogue,
     "compare": compare,
     "animate": animate,
     "alternatives": alternatives,
@@ -172,6 +207,13 @@ STATES: dict[str, State] = {
     "editing": editing,
     "queue": queue,
 }
+
+
+def tag(url: str, places: list[int], *names: str) -> None:
+    """Give these tags to the pictures at these places of the gallery."""
+    ids = httpx.get(f"{url}/api/gallery/ids").json()["ids"]
+    body = {"ids": [ids[place] for place in places], "add": names}
+    assert httpx.post(f"{url}/api/batch_tag", json=body).is_success
 
 
 def _submit(url: str, model: str, prompt: str, **values: int) -> str:

@@ -24,6 +24,7 @@ MODULES = (
     "job_store_races",
     "job_store_twins",
     "media_index",
+    "media_tags",
     "retention",
     "turns",
     "webhook_store",

@@ -214,12 +214,13 @@ export async function gallery(query, { page, limit }, signal) {
 export const galleryIds = async (query) => (await get(`api/gallery/ids?${matching(query)}`)).ids;
 
 /** @param {GalleryQuery} query */
-function matching({ search, model, type, favorite, from, to }) {
+function matching({ search, model, type, favorite, tags, from, to }) {
   const query = new URLSearchParams();
   if (search) query.set("search", search);
   if (model) query.set("model", model);
   if (type) query.set("type", type);
   if (favorite !== null) query.set("favorite", String(favorite));
+  for (const tag of tags) query.append("tag", tag);
   if (from) query.set("since", startOf(from));
   if (to) query.set("until", startOf(to, 1));
   return query;
@@ -257,6 +258,21 @@ export const setFavorite = (id, favorite) => {
   const path = `api/favorite/${encodeURIComponent(id)}`;
   return favorite ? post(path) : remove(path);
 };
+
+/** @returns {Promise<{name: string, count: number}[]>} of the whole gallery, the most used first */
+export const tagsInUse = async () => (await get("api/tags")).tags;
+
+/**
+ * @param {string} id
+ * @returns {Promise<string[]>}
+ */
+export const tagsOf = async (id) => (await get(`api/media/${encodeURIComponent(id)}/tags`)).tags;
+
+/**
+ * @param {readonly string[]} ids 1000 at most
+ * @param {{add?: readonly string[], remove?: readonly string[]}} changes
+ */
+export const changeTags = (ids, changes) => post("api/batch_tag", { ids, ...changes });
 
 /** @param {readonly string[]} ids 1000 at most */
 export const deleteMedia = (ids) =>

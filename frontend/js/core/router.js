@@ -7,6 +7,8 @@ import { ROOT } from "./api.js";
  * @typedef {{page: string, query: URLSearchParams}} Place
  */
 
+/** A key may stand in the address several times. @typedef {Record<string, string | readonly string[]>} Query */
+
 /** @returns {Place} */
 const read = () => ({
   page: location.pathname.slice(ROOT.pathname.length).replace(/\/$/, ""),
@@ -18,11 +20,13 @@ export const place = createStore(read());
 
 /**
  * @param {string} page
- * @param {Record<string, string>} [query] empty values are left out
+ * @param {Query} [query] empty values are left out
  */
 export function hrefOf(page, query = {}) {
-  const kept = Object.entries(query).filter(([, value]) => value !== "");
-  const text = new URLSearchParams(kept).toString();
+  const pairs = Object.entries(query).flatMap(([key, values]) =>
+    [values].flat().map((value) => [key, value]),
+  );
+  const text = new URLSearchParams(pairs.filter(([, value]) => value !== "")).toString();
   return new URL(page + (text ? `?${text}` : ""), ROOT).href;
 }
 
@@ -42,12 +46,23 @@ export function go(href, { replace = false } = {}) {
 /**
  * Change some of the query, and stay on the page.
  *
- * @param {Record<string, string>} changes an empty value removes its key
+ * @param {Query} changes an empty value removes its key
  * @param {{replace?: boolean}} [options]
  */
 export function setQuery(changes, options) {
-  const { page, query } = place.get();
-  go(hrefOf(page, { ...Object.fromEntries(query), ...changes }), options);
+  go(hrefWith(place.get().page, changes), options);
+}
+
+/**
+ * Another page's address, or this one's, with the query as it is but for some of it.
+ *
+ * @param {string} page
+ * @param {Query} changes
+ */
+export function hrefWith(page, changes) {
+  const { query } = place.get();
+  const now = [...query.keys()].map((key) => [key, query.getAll(key)]);
+  return hrefOf(page, { ...Object.fromEntries(now), ...changes });
 }
 
 /** Links inside the page do not load it again. */

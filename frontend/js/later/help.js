@@ -33,6 +33,7 @@ const GROUPS = /** @type {const} */ ([
       ["search", ["/"]],
       ["select", ["S"]],
       ["help.range", ["Shift", "click"]],
+      ["tags.selected", ["T"]],
     ],
   ],
   [
@@ -40,6 +41,7 @@ const GROUPS = /** @type {const} */ ([
     [
       ["help.leaf", ["←", "→"]],
       ["favourite", ["F"]],
+      ["tags", ["T"]],
       ["animate", ["A"]],
       ["download", ["D"]],
       ["compare", ["C"]],

@@ -7,6 +7,7 @@ from typing import Any
 
 from storage.jobs import Job, JobError, JobId
 from storage.media import Media, MediaId, MediaType
+from storage.tags import Tag
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=5)
@@ -33,6 +34,7 @@ def media(
     media_type: MediaType = "image",
     created_at: datetime = NOON,
     favorite: bool = False,
+    tags: tuple[str, ...] = (),
     **metadata: Any,
 ) -> Media:
     return Media(
@@ -45,4 +47,5 @@ def media(
         height=48,
         metadata={"model_id": "flux", "prompt": "a cat", "seed": 7} | metadata,
         favorite=favorite,
+        tags=tuple(map(Tag, tags)),
     )

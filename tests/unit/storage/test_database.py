@@ -26,9 +26,10 @@ from storage import database, schema
 from storage.database import open_database
 from storage.errors import DatabaseDamaged, DatabaseUnavailable, DatabaseUrlUnusable, DiskFull, SchemaTooNew
 from storage.jobs import JobId, JobProgress, JobStatus, Phase, Quota
-from storage.media import MediaQuery
-from storage.rows import job_values
+from storage.media import MediaId, MediaQuery
+from storage.rows import job_values, media_values
 from storage.stores import Stores, open_stores
+from storage.tags import Tag
 
 FORK = multiprocessing.get_context("fork")
 
@@ -68,6 +69,20 @@ def test_an_older_database_is_migrated_with_its_jobs(tmp_path: Path) -> None:
     with open_stores(f"sqlite:///{tmp_path}/old.db") as stores:
         assert stores.jobs.get(JobId("a")) == job("a", position=1.0)
         assert stores.jobs.paused is False
+
+
+def test_the_media_of_an_older_database_can_be_tagged(tmp_path: Path) -> None:
+    engine = migrate(tmp_path / "old.db", "0008")
+    with engine.begin() as connection:
+        connection.execute(insert(schema.jobs), job_values(job("a")))
+        values = media_values(media("m", job_id="a", favorite=True), client=None)
+        connection.execute(insert(schema.media), values)
+    engine.dispose()
+    with open_stores(f"sqlite:///{tmp_path}/old.db") as stores:
+        assert stores.media.get(MediaId("m")) == media("m", job_id="a", favorite=True)
+        assert stores.media.set_tags(MediaId("m"), [Tag("sea")])
+    with open_stores(f"sqlite:///{tmp_path}/old.db") as stores:
+        assert stores.media.get(MediaId("m")) == media("m", job_id="a", favorite=True, tags=("sea",))
 
 
 def test_migrations_can_be_undone(database_file: Path) -> None:
@@ -210,6 +225,9 @@ def _use_everything(stores: Stores) -> None:
     query = MediaQuery(words=("cat",), model="flux", favorite=False)
     stores.media.page(query, limit=1)
     stores.media.set_favorite(outputs[0].id, True)
+    stores.media.change_tags([outputs[0].id], add=[Tag("sea")])
+    stores.media.page(MediaQuery(tags=(Tag("sea"),)), limit=1)
+    stores.media.tags()
     stores.media.file_paths()
     jobs.delete(JobId("a"))
     stores.media.delete(outputs[0].id)

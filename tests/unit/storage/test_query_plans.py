@@ -14,6 +14,7 @@ from storage.cursors import Mark, encode_cursor
 from storage.jobs import JobId, JobStatus, Quota, Resend
 from storage.media import MediaId, MediaQuery
 from storage.stores import Stores
+from storage.tags import Tag
 
 CURSOR = encode_cursor(Mark(NOON, "x"))
 
@@ -87,9 +88,25 @@ def test_pages_of_jobs(sql_stores: Stores, filters: dict[str, Any], index: str) 
 )
 def test_pages_of_the_gallery(sql_stores: Stores, query: MediaQuery, index: str) -> None:
     lines = plan(sql_stores, lambda stores: stores.media.page(query, limit=20, cursor=CURSOR))
+    _, *reading = lines
     # No index helps to count how often a word occurs anywhere in a text.
-    assert_quick(lines[:1] if query.words else lines)
-    assert f"USING INDEX {index}" in lines[0]
+    assert_quick(reading if query.words else lines)
+    assert f"USING INDEX {index}" in reading[0]
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_few_media_of_a_tag_are_looked_up_and_many_are_met_on_a_walk(
+    sql_stores: Stores, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("storage.sql_media.FEW", few)
+    sql_stores.jobs.adopt(job("a"), media("a", job_id="a", tags=("sea",)))
+    query = MediaQuery(tags=(Tag("Sea"),))
+    lines = plan(sql_stores, lambda stores: stores.media.page(query, limit=20, cursor=CURSOR))
+    assert "SEARCH media_tags USING COVERING INDEX media_tags_of_key (key=?)" in lines[:4]
+    walks = [line for line in lines if line.startswith("SEARCH media USING INDEX media_newest")]
+    assert len(walks) == 1 - few
+    if not few:
+        assert_quick(lines)
 
 
 def test_the_jobs_that_wait_are_read_in_order(sql_stores: Stores) -> None:
@@ -125,6 +142,11 @@ def _resend(stores: Stores) -> None:
     stores.jobs.add(job("b", request_hash="h"), max_pending=9, resend=again)
 
 
+def _tag(stores: Stores) -> None:
+    stores.media.add(media("m", job_id=None))
+    stores.media.set_tags(MediaId("m"), [Tag("sea")])
+
+
 def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores) -> None:
     again = Resend(count=1, since=NOON)
     lines = plan(sql_stores, lambda stores: stores.jobs.first_sent("ann", "h", again))
@@ -151,6 +173,8 @@ def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores
         lambda stores: stores.media.expendable(after=None, limit=9),
         lambda stores: stores.media.expendable(after=media("m", job_id=None), limit=9),
         lambda stores: stores.media.prune([MediaId("m")]),
+        _tag,
+        lambda stores: stores.media.delete(MediaId("m")),
         lambda stores: stores.jobs.forget(ended_before=NOON, limit=9),
         lambda stores: stores.jobs.forget_keys(now=NOON),
         lambda stores: stores.webhooks.get(JobId("a")),

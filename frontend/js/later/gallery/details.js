@@ -7,11 +7,16 @@ import { copyText } from "../../generate/job_card.js";
 import { useAllSettings, usePrompt, useSeed } from "../../generate/reuse.js";
 import { Button } from "../../ui/controls.js";
 import { Icon } from "../../ui/icon.js";
+import { TagField } from "./tag_field.js";
 
 /** @import {Medium} from "../../types.js" */
 
-/** How the medium was made, and the ways to make more like it. @param {{medium: Medium}} props */
-export function Details({ medium }) {
+/**
+ * How the medium was made, the ways to make more like it, and its tags.
+ *
+ * @param {{medium: Medium, onTags: (changes: import("./tags.js").TagChanges) => void}} props
+ */
+export function Details({ medium, onTags }) {
   const made = medium.metadata;
   const copy = async () => {
     await copyText(made.prompt ?? "");
@@ -35,6 +40,15 @@ export function Details({ medium }) {
         />
         <${Button} kind="compact" icon="lock" text=${t("use.seed")} onClick=${() => useSeed(made)} />
       </div>
+      <${TagField}
+        id="tags"
+        linked
+        key=${medium.id}
+        label=${t("tags")}
+        tags=${medium.tags ?? []}
+        onAdd=${(/** @type {string} */ name) => onTags({ add: [name] })}
+        onRemove=${(/** @type {string} */ name) => onTags({ remove: [name] })}
+      />
       ${
         made.negative_prompt &&
         html`

@@ -8,6 +8,7 @@ import { useStore } from "../../core/store.js";
 import { Button, Segments } from "../../ui/controls.js";
 import { Icon } from "../../ui/icon.js";
 import { Dates } from "./dates.js";
+import { TagFilter } from "./tag_filter.js";
 
 /** Typing is over when nothing came for so long. */
 const PAUSE_MS = 220;
@@ -39,6 +40,7 @@ export function Filters({ filters, selecting, onSelect }) {
         ]}
       />
       <${Dates} from=${filters.from} to=${filters.to} />
+      <${TagFilter} tags=${filters.tags} />
       <button
         class="button"
         type="button"
@@ -61,6 +63,7 @@ export function Filters({ filters, selecting, onSelect }) {
 export function Chips({ filters }) {
   const chips = [
     ...words(filters.search).map((word, at, all) => chip(word, "search", all.toSpliced(at, 1).join(" "))),
+    ...filters.tags.map((tag, at, all) => ({ ...chip(tag, "tag", all.toSpliced(at, 1)), icon: "tag" })),
     chip(filters.model, "model"),
     chip(filters.type && t(filters.type === "image" ? "filters.pictures" : "filters.clips"), "type"),
     chip(filters.from && t("dates.since", { day: day(filters.from) }), "from"),
@@ -71,10 +74,10 @@ export function Chips({ filters }) {
   return html`
     <ul class="chips" aria-label=${t("filters.active")}>
       ${chips.map(
-        ({ name, key, left }, at) => html`
+        ({ name, key, left, icon }, at) => html`
           <li key=${`${at} ${name}`}>
             <button class="chip active" type="button" aria-label=${t("filters.without", { name })} onClick=${() => setQuery({ [key]: left })}>
-              ${name}<${Icon} name="close" />
+              ${icon && html`<${Icon} name=${icon} />`}${name}<${Icon} name="close" />
             </button>
           </li>
         `,
@@ -87,12 +90,13 @@ export function Chips({ filters }) {
 /**
  * @param {string} name
  * @param {string} key of the query
- * @param {string} [left] of its value, without this
+ * @param {string | string[]} [left] of its value, without this
+ * @returns {{name: string, key: string, left: string | string[], icon?: string}}
  */
 const chip = (name, key, left = "") => ({ name, key, left });
 
 export const clearFilters = () =>
-  setQuery({ search: "", model: "", type: "", favorite: "", from: "", to: "" });
+  setQuery({ search: "", model: "", type: "", favorite: "", tag: "", from: "", to: "" });
 
 const words = (/** @type {string} */ text) => text.split(/\s+/).filter(Boolean);
 

@@ -8,7 +8,7 @@ import {
   useState,
 } from "../../../vendor/htm-preact.js";
 import { t } from "../../core/i18n.js";
-import { hrefOf, place, go } from "../../core/router.js";
+import { go, hrefWith } from "../../core/router.js";
 import { useLongPress } from "../../ui/long_press.js";
 import { select } from "./selection.js";
 import { Tile } from "./tile.js";
@@ -121,7 +121,7 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
     if (selection.active || event.ctrlKey || event.metaKey || event.shiftKey) {
       onSelection(select(selection, at, id, { range: event.shiftKey, idAt }));
     } else {
-      go(hrefOf("gallery", { ...Object.fromEntries(place.get().query), view: id }));
+      go(hrefWith("gallery", { view: id }));
     }
   }
   return html`

@@ -13,6 +13,7 @@ import { openCollection, visibleOf } from "./collection.js";
 import { Chips, clearFilters, Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { noSelection, SelectionBar } from "./selection.js";
+import { isName, nameOf } from "./tags.js";
 import { Viewer } from "./viewer.js";
 
 /** @import {Selection} from "./selection.js" */
@@ -23,6 +24,7 @@ const filtersOf = (query) => ({
   model: query.get("model") ?? "",
   type: query.get("type") ?? "",
   favorite: query.get("favorite") === "true" || null,
+  tags: query.getAll("tag").map(nameOf).filter(isName),
   from: dayOf(query.get("from")),
   to: dayOf(query.get("to")),
 });
@@ -48,7 +50,7 @@ export function GalleryPage() {
     },
     { active: !opened },
   );
-  const filtered = Object.values(filters).some(Boolean);
+  const filtered = Object.values(filters).flat().some(Boolean);
   return html`
     <div class="page-head">
       <h1>${t("nav.gallery")}</h1>

@@ -3,10 +3,12 @@ import * as api from "../../core/api.js";
 import { deleteMedia } from "../../core/deletion.js";
 import { number } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
+import { useShortcuts } from "../../core/keys.js";
 import { toastError } from "../../core/toasts.js";
-import { go, hrefOf, place } from "../../core/router.js";
+import { go, hrefWith } from "../../core/router.js";
 import { Button, IconButton } from "../../ui/controls.js";
 import { save } from "../save.js";
+import { TagDialogue } from "./tag_dialogue.js";
 
 /**
  * @typedef {object} Selection
@@ -46,6 +48,7 @@ export function select(selection, at, id, { range, idAt }) {
 /** @param {{selection: Selection, collection: import("./collection.js").Opened, onSelection: (selection: Selection) => void}} props */
 export function SelectionBar({ selection, collection, onSelection }) {
   const [busy, setBusy] = useState(false);
+  const [tagging, setTagging] = useState(false);
   const ids = [...selection.ids];
   const none = ids.length === 0;
   const zip = async () => {
@@ -79,7 +82,7 @@ export function SelectionBar({ selection, collection, onSelection }) {
   const compare = () => {
     onSelection(noSelection);
     const [view, other] = ids;
-    go(hrefOf("gallery", { ...Object.fromEntries(place.get().query), view, compare: other }));
+    go(hrefWith("gallery", { view, compare: other }));
   };
   const all = async (/** @type {boolean} */ favourites) => {
     setBusy(true);
@@ -91,6 +94,7 @@ export function SelectionBar({ selection, collection, onSelection }) {
       setBusy(false);
     }
   };
+  useShortcuts({ t: () => setTagging(!none) });
   return html`
     <div class="selection" role="toolbar" aria-label=${t("selection")}>
       <${IconButton} icon="close" label=${t("selection.end")} onClick=${() => onSelection(noSelection)} />
@@ -111,6 +115,7 @@ export function SelectionBar({ selection, collection, onSelection }) {
         disabled=${none || busy}
         onClick=${like}
       />
+      <${Button} kind="compact" icon="tag" text=${t("tags.selected")} disabled=${none || busy} onClick=${() => setTagging(true)} />
       <${Button}
         kind="compact"
         icon="download"
@@ -128,5 +133,6 @@ export function SelectionBar({ selection, collection, onSelection }) {
         onClick=${remove}
       />
     </div>
+    ${tagging && html`<${TagDialogue} ids=${ids} collection=${collection} onClose=${() => setTagging(false)} />`}
   `;
 }

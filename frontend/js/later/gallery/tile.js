@@ -110,7 +110,7 @@ const Tools = ({ medium, tabbable, collection, near }) => html`
       aria-label=${t("favourite")}
       title=${t("favourite")}
       aria-pressed=${medium.favorite ? "true" : "false"}
-      onClick=${() => toggleFavorite(medium, collection)}
+      onClick=${() => toggleFavorite(medium, collection.update)}
     >
       ${(near || medium.favorite) && html`<${Icon} name=${medium.favorite ? "hearted" : "heart"} small />`}
     </button>
@@ -121,15 +121,15 @@ const Tools = ({ medium, tabbable, collection, near }) => html`
  * Shown at once, and taken back if the server refuses.
  *
  * @param {Medium} medium
- * @param {import("./collection.js").Opened} collection
+ * @param {(medium: Medium) => void} update
  */
-export async function toggleFavorite(medium, collection) {
+export async function toggleFavorite(medium, update) {
   const changed = { ...medium, favorite: !medium.favorite };
-  collection.update(changed);
+  update(changed);
   try {
     await api.setFavorite(medium.id, changed.favorite);
   } catch (error) {
-    collection.update(medium);
+    update(medium);
     toastError(error);
   }
 }

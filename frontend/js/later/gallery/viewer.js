@@ -9,11 +9,13 @@ import { place, setQuery } from "../../core/router.js";
 import { dialogue, showDialogue } from "../../ui/dialogues.js";
 import { useStore } from "../../core/store.js";
 import { IconButton } from "../../ui/controls.js";
+import { toastError } from "../../core/toasts.js";
 import { Toasts } from "../../ui/toasts.js";
 import { useModal } from "../../ui/sheet.js";
 import { Compare } from "./compare.js";
 import { Details } from "./details.js";
 import { saveFrom } from "../save.js";
+import { changed, changeTags } from "./tags.js";
 import { toggleFavorite } from "./tile.js";
 import { Stage } from "./stage.js";
 
@@ -32,9 +34,9 @@ export function Viewer({ id, collection, state }) {
   const gone = useStore(hidden);
   const [informed, setInformed] = useState(recall("viewer.info", matchMedia("(min-width: 900px)").matches));
   const raw = state.at.findIndex((item) => item?.id === id);
-  const medium = useMedium(id, state.at[raw]);
+  const [medium, setMedium] = useMedium(id, state.at[raw]);
   const otherId = useStore(place).query.get("compare") ?? "";
-  const other = useMedium(
+  const [other] = useMedium(
     otherId,
     state.at.find((item) => item?.id === otherId),
   );
@@ -68,6 +70,24 @@ export function Viewer({ id, collection, state }) {
     setInformed(!informed);
     keep("viewer.info", !informed);
   };
+  /** @param {Medium} now */
+  const change = (now) => (collection.update(now), setMedium(now));
+  const like = () => medium && toggleFavorite(medium, change);
+  /** @param {import("./tags.js").TagChanges} changes shown at once, and taken back if the server refuses */
+  const tag = async (changes) => {
+    if (!medium) return;
+    change({ ...medium, tags: changed(medium.tags ?? [], changes) });
+    try {
+      await changeTags([medium.id], changes);
+    } catch (error) {
+      change(medium);
+      toastError(error);
+    }
+  };
+  const toTags = () => {
+    setInformed(true);
+    requestAnimationFrame(() => dialog.current.querySelector(".tag-input")?.focus());
+  };
   const animate = () => medium && showDialogue({ kind: "animate", source: medium, made: medium.metadata });
   const download = () => medium && saveFrom(api.mediumUrl(medium), fileName(medium));
   useShortcuts(
@@ -76,7 +96,8 @@ export function Viewer({ id, collection, state }) {
       arrowright: () => step(1),
       c: () => medium?.media_type === "image" && compare(),
       i: inform,
-      f: () => medium && toggleFavorite(medium, collection),
+      f: like,
+      t: toTags,
       d: download,
       a: () => medium?.media_type === "image" && animate(),
       delete: remove,
@@ -98,7 +119,7 @@ export function Viewer({ id, collection, state }) {
                 icon=${medium.favorite ? "hearted" : "heart"}
                 label=${t("favourite")}
                 pressed=${medium.favorite}
-                onClick=${() => toggleFavorite(medium, collection)}
+                onClick=${like}
               />
               <${IconButton} icon="download" label=${t("download")} onClick=${download} />
               <${IconButton} icon="trash" danger label=${t("delete")} onClick=${remove} />
@@ -107,7 +128,7 @@ export function Viewer({ id, collection, state }) {
             </div>
             ${raw > 0 && html`<div class="viewer-step previous"><${IconButton} icon="left" label=${t("previous")} onClick=${() => step(-1)} /></div>`}
             ${raw >= 0 && raw < (state.total ?? 0) - 1 && html`<div class="viewer-step next"><${IconButton} icon="right" label=${t("next")} onClick=${() => step(1)} /></div>`}
-            ${informed && html`<${Details} medium=${medium} />`}
+            ${informed && html`<${Details} medium=${medium} onTags=${tag} />`}
           `
           : html`<div class="viewer-top"><${IconButton} icon="close" label=${t("close")} onClick=${close} /></div>
             <p class="viewer-missing" role="status">${medium === null ? t("viewer.gone") : ""}</p>`
@@ -122,6 +143,7 @@ export function Viewer({ id, collection, state }) {
  *
  * @param {string} id
  * @param {Medium | undefined} listed
+ * @returns {[Medium | null | undefined, (medium: Medium) => void]} it, and what changes it where it is not listed
  */
 function useMedium(id, listed) {
   const [found, setFound] = useState(/** @type {{id: string, medium: Medium | null} | null} */ (null));
@@ -132,7 +154,11 @@ function useMedium(id, listed) {
       () => setFound({ id, medium: null }),
     );
   }, [id, listed]);
-  return listed ?? (found?.id === id ? found.medium : undefined);
+  const medium = listed ?? (found?.id === id ? found.medium : undefined);
+  return [
+    medium,
+    (now) => setFound((before) => (before?.id === now.id ? { id: now.id, medium: now } : before)),
+  ];
 }
 
 /**
@@ -140,7 +166,7 @@ function useMedium(id, listed) {
  * @returns {Promise<Medium>}
  */
 async function lookUp(id) {
-  const metadata = await api.metadata(id);
+  const [metadata, tags] = await Promise.all([api.metadata(id), api.tagsOf(id)]);
   const { width = 1, height = 1 } = metadata.settings ?? {};
   return {
     id,
@@ -149,6 +175,7 @@ async function lookUp(id) {
     height,
     created_at: "",
     favorite: false,
+    tags,
     metadata,
   };
 }

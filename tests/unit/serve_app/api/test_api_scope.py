@@ -111,6 +111,8 @@ MEDIA_ROUTES = [
     ("DELETE", "/api/image/{media}", None),
     ("POST", "/api/favorite/{media}", None),
     ("DELETE", "/api/favorite/{media}", None),
+    ("GET", "/api/media/{media}/tags", None),
+    ("PUT", "/api/media/{media}/tags", {"tags": ["sea"]}),
     ("POST", "/api/batch_download", {"ids": ["{media}"]}),
     (
         "POST",
@@ -165,6 +167,20 @@ async def test_anothers_media_are_passed_over_in_a_deletion(
     assert reply.json()["deleted"] == 1
     assert (await client.get("/api/gallery/ids", headers=ROOT)).json() == {"ids": [bobs.id]}
     assert (await client.get("/api/gallery/ids", headers=ANN)).json() == {"ids": []}
+
+
+async def test_anothers_media_are_neither_tagged_nor_counted(
+    client: httpx.AsyncClient, workshop: Workshop
+) -> None:
+    (_, anns), (_, bobs) = await made(client, workshop, ANN), await made(client, workshop, BOB)
+    for headers, name, tagged in [(ANN, "sea", 1), (BOB, "dusk", 1), (ROOT, "calm", 2)]:
+        body = {"ids": [anns.id, bobs.id], "add": [name]}
+        assert (await client.post("/api/batch_tag", json=body, headers=headers)).json()["tagged"] == tagged
+    for headers, expected in [(ANN, {"sea": 1, "calm": 1}), (ROOT, {"calm": 2, "dusk": 1, "sea": 1})]:
+        tags = (await client.get("/api/tags", headers=headers)).json()["tags"]
+        assert {tag["name"]: tag["count"] for tag in tags} == expected
+    gallery = (await client.get("/api/gallery?tag=calm", headers=BOB)).json()
+    assert [(image["id"], image["tags"]) for image in gallery["images"]] == [(bobs.id, ["calm", "dusk"])]
 
 
 async def test_lists_hold_what_is_onesof_client(client: httpx.AsyncClient, workshop: Workshop) -> None:
