@@ -1,4 +1,4 @@
-/** Only the rows near the window are in the page, whatever the number of media. */
+/** Only the tiles near the window are in the page, whatever the number of media. */
 import {
   html,
   useCallback,
@@ -33,7 +33,7 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
   const box = useRef(/** @type {any} */ (null));
   const layout = useLayout(box);
   const rows = Math.ceil(shown.count / layout.columns);
-  const range = useRange(box, layout, rows);
+  const range = useRange(box, layout, shown.count);
   const [current, setCurrent] = useState(0);
   const wantsFocus = useRef(false);
   const openNow = useRef(openOrSelect);
@@ -42,8 +42,8 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
     (/** @type {Parameters<typeof openOrSelect>} */ ...which) => openNow.current(...which),
     [],
   );
-  const first = range.first * layout.columns;
-  const last = Math.min(shown.count, (range.last + 1) * layout.columns) - 1;
+  const { first } = range;
+  const last = Math.min(shown.count - 1, range.last);
 
   useEffect(() => {
     const timer = setTimeout(
@@ -163,21 +163,24 @@ function useLayout(box) {
 }
 
 /**
- * The rows to draw; changes only when another row comes near.
+ * The first and the last tile to draw. A row comes in two parts, so that no frame has all of its work.
  *
  * @param {{current: HTMLElement}} box
  * @param {Layout} layout
- * @param {number} rows
+ * @param {number} count of all tiles
  */
-function useRange(box, { pitch }, rows) {
+function useRange(box, { columns, pitch }, count) {
   const [range, setRange] = useState({ first: 0, last: 0 });
   useLayoutEffect(() => {
     let frame = 0;
+    const part = Math.ceil(columns / 2);
+    /** @param {number} rows from the top, with a fraction */
+    const tileAt = (rows) => Math.floor((rows * columns) / part) * part;
     const look = () => {
       frame = 0;
-      const above = -box.current.getBoundingClientRect().top;
-      const first = Math.max(0, Math.min(rows - 1, Math.floor(above / pitch) - OVERSCAN));
-      const last = Math.max(0, Math.min(rows - 1, Math.ceil((above + innerHeight) / pitch) + OVERSCAN));
+      const above = -box.current.getBoundingClientRect().top / pitch;
+      const first = Math.max(0, Math.min(count - columns, tileAt(above - OVERSCAN)));
+      const last = Math.min(count, tileAt(above + innerHeight / pitch + OVERSCAN + 1)) - 1;
       setRange((old) => (old.first === first && old.last === last ? old : { first, last }));
     };
     const onScroll = () => void (frame ||= requestAnimationFrame(look));
@@ -189,7 +192,7 @@ function useRange(box, { pitch }, rows) {
       removeEventListener("scroll", onScroll);
       removeEventListener("resize", onScroll);
     };
-  }, [pitch, rows]);
+  }, [columns, pitch, count]);
   return range;
 }
 
