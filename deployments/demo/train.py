@@ -40,7 +40,7 @@ TRAINERS = {
     "demo-flux-outline": Trainer(tune_flux, 46),
     "demo-sd35": Trainer(train_sd35, 27),
     "demo-wan-t2v": Trainer(train_wan, 49),
-    "demo-ltx-t2v": Trainer(train_ltx, 45),
+    "demo-ltx-t2v": Trainer(train_ltx, 75),
 }
 
 

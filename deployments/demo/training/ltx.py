@@ -26,7 +26,7 @@ from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.ltx_autoencoder import new_autoencoder
 from deployments.demo.training.places import Places
 
-DECODER_MINUTES = 25.0
+DECODER_MINUTES = 47.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
 """The scheduler's own at 144 tokens is exp(0.635)."""
