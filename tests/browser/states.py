@@ -126,7 +126,7 @@ def tagged(page: Page, url: str) -> None:
     tag(url, [3, 8], "seal", "misty", "lighthouse")
     viewer(page, url)
     page.keyboard.press("t")
-    page.get_by_role("combobox", name="Tags").wait_for()
+    page.locator("#tags:focus").wait_for()
     page.keyboard.type("s")
     page.get_by_role("option", name="seal").wait_for()
 

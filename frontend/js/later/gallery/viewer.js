@@ -85,8 +85,11 @@ export function Viewer({ id, collection, state }) {
     }
   };
   const toTags = () => {
+    const focus = () => dialog.current.querySelector(".tag-input")?.focus();
+    focus(); // At once, so that what is typed next is a tag and not more shortcuts.
+    if (informed) return;
     setInformed(true);
-    requestAnimationFrame(() => dialog.current.querySelector(".tag-input")?.focus());
+    requestAnimationFrame(focus);
   };
   const animate = () => medium && showDialogue({ kind: "animate", source: medium, made: medium.metadata });
   const download = () => medium && saveFrom(api.mediumUrl(medium), fileName(medium));
