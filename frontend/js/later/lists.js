@@ -127,7 +127,7 @@ function Editor({ name, onRename, onDelete, onClose }) {
   };
   return html`
     <div class="lists-editor">
-      <${NameField} name=${name} onRename=${onRename} />
+      <${NameField} key=${name} name=${name} onRename=${onRename} />
       <div class="field">
         <label class="label" for="lists-lines">${t("lists.lines")}</label>
         <textarea
@@ -153,7 +153,6 @@ function Editor({ name, onRename, onDelete, onClose }) {
 /** @param {{name: string, onRename: (name: string) => void}} props */
 function NameField({ name, onRename }) {
   const [typed, setTyped] = useState(/** @type {string | null} */ (null));
-  useEffect(() => setTyped(null), [name]);
   const wish = (typed ?? name).trim().normalize();
   const problem =
     wish === name ? "" : !isName(wish) ? t("lists.badName") : lists.get().has(wish) ? t("lists.taken") : "";
