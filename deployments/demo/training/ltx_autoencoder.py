@@ -103,9 +103,8 @@ def _begin_decoder(decoder: Any, of_patch: Tensor, of_latent: Tensor) -> None:
         nn.init.zeros_(convolution.weight)
         nn.init.zeros_(convolution.bias)
     first.weight[:CHANNELS, :, 1, 1, 1] = torch.eye(CHANNELS)
-    back = (
-        (BLOCK**2 * of_latent).permute(1, 2, 0)[:, None].expand(-1, 2, -1, -1)
-    )  # [features, frames, patches, channels]
+    by_feature = (BLOCK**2 * of_latent).permute(1, 2, 0)
+    back = by_feature[:, None].expand(-1, 2, -1, -1)  # [features, frames, patches, channels]
     signed = torch.cat([back, -back]).flatten(0, 2)
     known = len(signed) + 8
     nn.init.zeros_(doubling.weight[:known])
