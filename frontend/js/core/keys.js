@@ -2,7 +2,7 @@
  * Shortcuts. A key is written as in "ctrl+enter", "shift+?" or "f"; ctrl is also the Mac's command key.
  * Without ctrl or alt they do nothing while somebody types, nor under an open dialog but its own.
  */
-import { useEffect } from "../../vendor/htm-preact.js";
+import { useLayoutEffect, useRef } from "../../vendor/htm-preact.js";
 
 /** @typedef {Record<string, (event: KeyboardEvent) => void>} Shortcuts */
 
@@ -19,15 +19,19 @@ function nameOf(event) {
 }
 
 /**
+ * A key finds the shortcuts of what was rendered last, also before effects have run.
+ *
  * @param {Shortcuts} shortcuts
  * @param {{inDialog?: boolean, active?: boolean}} [options]
  */
 export function useShortcuts(shortcuts, { inDialog = false, active = true } = {}) {
-  useEffect(() => {
+  const latest = useRef(shortcuts);
+  latest.current = shortcuts;
+  useLayoutEffect(() => {
     if (!active) return;
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
-      const run = shortcuts[nameOf(event)];
+      const run = latest.current[nameOf(event)];
       if (!run || event.defaultPrevented) return;
       if (isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) return;
       if (!inDialog && document.querySelector("dialog[open]")) return;
@@ -36,5 +40,5 @@ export function useShortcuts(shortcuts, { inDialog = false, active = true } = {}
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  });
+  }, [active, inDialog]);
 }
