@@ -19,11 +19,11 @@ FRAMES = 17
 SIZE = 64
 
 DIRECTIONS: dict[Motion, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-SCALES: dict[Motion, float] = {"growing": 1.9, "shrinking": 0.5}
+SCALES: dict[Motion, float] = {"growing": 1.85, "shrinking": 0.55}
 """How many times its first size the thing has in the last frame."""
-RADII: dict[Size, float] = {"small": 0.13, "medium": 0.18, "large": 0.25}
-GROWING_RADII: dict[Size, float] = {"small": 0.11, "medium": 0.16}
-SHRINKING_RADII: dict[Size, float] = {"medium": 0.22, "large": 0.3}
+RADII: dict[Size, float] = {"small": 0.15, "medium": 0.19, "large": 0.25}
+GROWING_RADII: dict[Size, float] = {"small": 0.13, "medium": 0.165}
+SHRINKING_RADII: dict[Size, float] = {"medium": 0.24, "large": 0.3}
 TRAVEL = 0.33
 SPREAD = 0.17
 """How far from the middle the thing may be, either way, halfway through the clip."""

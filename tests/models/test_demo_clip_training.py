@@ -1,5 +1,5 @@
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -8,16 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from diffusers import AutoencoderKLWan  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from deployments.demo.clips import FRAMES, SIZE, sample_clip  # noqa: E402
-from deployments.demo.training import ltx_autoencoder  # noqa: E402
+from deployments.demo.training import linear_latents, ltx_autoencoder, wan, wan_autoencoder  # noqa: E402
 from deployments.demo.training.autoencoder import psnr  # noqa: E402
-from deployments.demo.training.clip_autoencoder import train_clip_autoencoder, train_decoder  # noqa: E402
+from deployments.demo.training.clip_autoencoder import train_decoder  # noqa: E402
 from deployments.demo.training.clip_flow import noise_levels  # noqa: E402
 from deployments.demo.training.clip_latents import ClipPool, videos  # noqa: E402
-from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder  # noqa: E402
 
 SHAPE = (3, FRAMES, 1, 1)
 
@@ -67,40 +65,54 @@ def test_noise_levels_are_in_range_and_many_are_near_one() -> None:
     assert 0.4 < (levels > 0.75).float().mean() < 0.8
 
 
+@pytest.fixture(scope="module")
+def few_clips() -> Iterator[None]:
+    """Tell the components of latents, and what normalises those."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_latents, "CLIPS", 40)
+        yield
+
+
+@pytest.fixture(scope="module")
+def wan_vae(few_clips: None) -> Any:
+    return wan_autoencoder.new_autoencoder(3)
+
+
+@pytest.fixture(scope="module")
+def ltx_vae(few_clips: None) -> Any:
+    return ltx_autoencoder.new_autoencoder(3)
+
+
 @torch.no_grad()
-def test_whole_clips_are_coded_as_the_class_codes_them_chunk_by_chunk(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    whole = new_autoencoder().eval()
-    whole.save_pretrained(tmp_path)
-    stock = AutoencoderKLWan.from_pretrained(tmp_path).eval()
+def test_whole_clips_are_coded_as_the_class_codes_them_chunk_by_chunk(wan_vae: Any) -> None:
+    stock = wan_autoencoder.as_the_class_has_it(wan_vae)
     clips = videos([sample_clip(Random(k)) for k in range(2)])
-    latents = whole.encode(clips).latent_dist.mode()
-    assert latents.shape == (2, 16, 1 + (FRAMES - 1) // 2, SIZE // 8, SIZE // 8)
+    latents = wan_vae.encode(clips).latent_dist.mode()
     assert torch.allclose(latents, stock.encode(clips).latent_dist.mode(), atol=1e-4)
-    frames = whole.decode(latents).sample
+    frames = wan_vae.decode(latents).sample
     assert frames.shape == clips.shape
     assert torch.allclose(frames.clamp(-1, 1), stock.decode(latents).sample, atol=1e-4)
 
 
-def test_an_autoencoder_is_trained_once_and_has_latents_of_deviation_one(tmp_path: Path) -> None:
-    recipe = replace(AUTOENCODER, minutes=0.02)
-    first = train_clip_autoencoder(new_autoencoder(), recipe, tmp_path)
-    again = train_clip_autoencoder(new_autoencoder(), replace(recipe, minutes=100), tmp_path)
-    for one, other in zip(first.parameters(), again.parameters(), strict=True):
-        assert torch.equal(one, other)
-    clips = videos([sample_clip(Random(k)) for k in range(4)])
-    latents = first.encode(clips).latent_dist.mode()
-    mean, deviation = (torch.tensor(first.config[name]) for name in ("latents_mean", "latents_std"))
-    normal = (latents - mean.view(1, -1, 1, 1, 1)) / deviation.view(1, -1, 1, 1, 1)
-    assert 0.7 < normal.std() < 1.3
-    assert normal.mean().abs() < 0.3
+@torch.no_grad()
+def test_wan_latents_are_linear_in_the_means_of_pairs_of_frames(wan_vae: Any) -> None:
+    clips = videos([sample_clip(Random(k)) for k in range(2)])
+    latents = wan_vae.encode(clips).latent_dist.mode()
+    assert latents.shape == (2, wan_autoencoder.CHANNELS, 1 + (FRAMES - 1) // 2, SIZE // 8, SIZE // 8)
+    for channel, (color, row, column) in {0: (0, 0, 0), 3: (0, 1, 1), 5: (1, 0, 1), 10: (2, 1, 0)}.items():
+        blocks = clips[:, color].unflatten(3, (-1, 2, 4)).unflatten(2, (-1, 2, 4))[:, :, :, row, :, :, column]
+        frames = blocks.mean((3, 5))
+        pairs = torch.cat([frames[:, :1], (frames[:, 1::2] + frames[:, 2::2]) / 2], 1)
+        assert torch.allclose(latents[:, channel], pairs, atol=2e-3)
 
 
-@pytest.fixture(scope="module")
-def ltx_vae() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ltx_autoencoder, "CLIPS", 40)
-        return ltx_autoencoder.new_autoencoder(3)
+@torch.no_grad()
+def test_normalised_wan_latents_have_deviation_one_and_details_half_of_it(wan_vae: Any) -> None:
+    clips = videos([sample_clip(Random(k)) for k in range(12)])
+    latents = wan.encode(wan_vae, clips)
+    assert latents.mean().abs() < 0.3
+    assert 0.7 < latents[:, : -wan_autoencoder.DETAILS].std() < 1.3
+    assert 0.3 < latents[:, -wan_autoencoder.DETAILS :].std() < 0.7
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +29,18 @@ NEAR = 5.0
 PLACES = 0.05
 """Weight of the question where tokens are, beside the flow, so that it is not unlearned."""
 
-Velocity = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Noisy latents, noise levels [clips, latent frames], token ids, their mask -> velocity."""
+LEAST_LEVEL = 0.2
+"""Where latents are predicted, their error counts as that of the velocity; below this level as at it."""
+
+Prediction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Noisy latents, noise levels [clips, latent frames], token ids, their mask -> velocity or latents."""
+Predicted = Literal["velocity", "latents"]
+"""The velocity holds all of a token's noise, whose way through takes much of a small transformer's width."""
 
 
 def train_clip_flow(
     transformer: Any,
-    velocity: Velocity,
+    predict: Prediction,
     pool: ClipPool,
     tokenizer: Any,
     state: Path,
@@ -45,21 +50,19 @@ def train_clip_flow(
     shift: float,
     learning_rate: float = 2e-3,
     hold: float = 0.4,
-    places: Places | None = None,
+    places: Places,
+    predicted: Predicted = "velocity",
 ) -> None:
-    """Train `transformer`, or go on training it; `state` keeps it. It ends with its averaged weights.
+    """Train `transformer`, which `predict` runs, or go on training it; `state` keeps it.
 
-    With `places` it first learns where its tokens are.
+    First it learns where its tokens are. It ends with its averaged weights.
     """
-    learned = {"transformer": transformer}
-    if places is not None:
-        learned["places"] = places
-        nothing = tokenized(tokenizer, [""] * BATCH)
-        teach_places(places, transformer, velocity, nothing, state.with_name("places.pt"), seed)
+    nothing = tokenized(tokenizer, [""] * BATCH)
+    teach_places(places, transformer, predict, nothing, state.with_name("places.pt"), seed)
     while len(pool.clips) < FIRST_CLIPS:
         pool.grow(50)
     run = Run(
-        nn.ModuleDict(learned),
+        nn.ModuleDict({"transformer": transformer, "places": places}),
         state,
         minutes=minutes,
         learning_rate=learning_rate,
@@ -71,16 +74,25 @@ def train_clip_flow(
     def loss() -> Tensor:
         if run.step % GROW_EVERY == 0 and len(pool.clips) < ALL_CLIPS and run.progress < 0.9:
             pool.grow(MORE_CLIPS)
-        return _loss(run, velocity, pool, tokenizer, shift, places)
+        error, noisy = _loss(run, predict, predicted, pool, tokenizer, shift)
+        return error + PLACES * places.loss(noisy)
 
     run.train(loss, lambda: f"{len(pool.clips)} clips")
     run.settle()
 
 
 def _loss(
-    run: Run, velocity: Velocity, pool: ClipPool, tokenizer: Any, shift: float, places: Places | None
-) -> Tensor:
-    """Squared error of the velocity, noise minus latents; a first frame that is given counts nothing."""
+    run: Run,
+    predict: Prediction,
+    predicted: Predicted,
+    pool: ClipPool,
+    tokenizer: Any,
+    shift: float,
+) -> tuple[Tensor, Tensor]:
+    """Squared error of the velocity, noise minus latents, and which clips are nearly noise alone.
+
+    A first frame that is given counts nothing.
+    """
     clips, latents = pool.draw(run.rng, BATCH)
     shown = torch.arange(BATCH) % SHOWN_EVERY == 0
     texts = [
@@ -88,13 +100,16 @@ def _loss(
     ]
     levels = noise_levels(BATCH, shift)[:, None].repeat(1, latents.shape[2])
     levels[shown, 0] = 0.0
+    level = levels[:, None, :, None, None]
     noise = torch.randn_like(latents)
-    mixed = torch.lerp(latents, noise, levels[:, None, :, None, None])
-    error = velocity(mixed, levels, *tokenized(tokenizer, texts)) - (noise - latents)
+    answer = predict(torch.lerp(latents, noise, level), levels, *tokenized(tokenizer, texts))
+    if predicted == "velocity":
+        error = answer - (noise - latents)
+    else:
+        error = (answer - latents) / level.clamp(min=LEAST_LEVEL)
     unknown = (levels > 0).float()
     per_frame = error.square().mean((1, 3, 4))
-    loss = (per_frame * unknown).sum() / unknown.sum()
-    return loss if places is None else loss + PLACES * places.loss(levels[:, -1] > NOISY)
+    return (per_frame * unknown).sum() / unknown.sum(), levels[:, -1] > NOISY
 
 
 def noise_levels(count: int, shift: float) -> Tensor:

@@ -20,7 +20,7 @@ from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
 from deployments.demo.training.clip_autoencoder import train_decoder
-from deployments.demo.training.clip_flow import Velocity, compiled, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_flow import Prediction, compiled, start_as_identity, train_clip_flow
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.ltx_autoencoder import new_autoencoder
@@ -48,11 +48,11 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.latent_channels)
     pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
-    velocity = new_velocity(transformer, encoder, vae)
+    predict = new_prediction(transformer, encoder, vae)
     places = Places(transformer.transformer_blocks, WIDTH, latent_shape(vae)[1:])
     train_clip_flow(
         transformer,
-        velocity,
+        predict,
         pool,
         tokenizer,
         home / "flow.pt",
@@ -74,11 +74,11 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     return home / "pipeline"
 
 
-def new_velocity(transformer: Any, encoder: Any, vae: Any) -> Velocity:
+def new_prediction(transformer: Any, encoder: Any, vae: Any) -> Prediction:
     """What the flow learns, by a compiled copy that shares the transformer's weights."""
     fast = compiled(transformer)
 
-    def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    def predict(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         _, _, frames, rows, columns = mixed.shape
         with torch.no_grad():
             texts = encoder(ids).last_hidden_state
@@ -96,7 +96,7 @@ def new_velocity(transformer: Any, encoder: Any, vae: Any) -> Velocity:
         )
         return predicted.transpose(1, 2).view_as(mixed)
 
-    return velocity
+    return predict
 
 
 def _frame_rate() -> Tensor:

@@ -19,9 +19,9 @@ from deployments.demo.clips import FRAMES, SIZE
 from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, umt5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
-from deployments.demo.training.clip_autoencoder import train_clip_autoencoder
+from deployments.demo.training.clip_autoencoder import train_decoder
 from deployments.demo.training.clip_flow import (
-    Velocity,
+    Prediction,
     compiled,
     look_near,
     start_as_identity,
@@ -29,8 +29,10 @@ from deployments.demo.training.clip_flow import (
 )
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
-from deployments.demo.training.wan_autoencoder import AUTOENCODER, new_autoencoder, sharpen
+from deployments.demo.training.places import Places
+from deployments.demo.training.wan_autoencoder import as_the_class_has_it, new_autoencoder
 
+DECODER_MINUTES = 40.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 PATCH = 2
 SHIFT = 3.0
@@ -44,22 +46,33 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = train_clip_autoencoder(new_autoencoder(), AUTOENCODER, home, seed)
+    vae = new_autoencoder(seed)
     torch.manual_seed(seed)
     tokenizer = t5_tokenizer(words=CLIP_WORDS)
     encoder = trained_text_encoder(umt5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.z_dim)
     pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
-    velocity = new_velocity(transformer, encoder)
+    predict = new_prediction(transformer, encoder)
+    places = Places(transformer.blocks, WIDTH, latent_shape(vae)[1:], PATCH)
     train_clip_flow(
-        transformer, velocity, pool, tokenizer, home / "flow.pt", minutes=minutes, seed=seed, shift=SHIFT
+        transformer,
+        predict,
+        pool,
+        tokenizer,
+        home / "flow.pt",
+        minutes=minutes,
+        seed=seed,
+        shift=SHIFT,
+        places=places,
+        predicted="latents",
     )
-    sharpen(vae, home / "decoder.pt", seed)
+    deviation = torch.tensor(vae.config.latents_std)
+    train_decoder(vae, deviation, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
         "tokenizer": tokenizer,
         "text_encoder": encoder,
         "transformer": transformer,
-        "vae": vae,
+        "vae": as_the_class_has_it(vae),
         "scheduler": scheduler(),
         "expand_timesteps": True,
     }
@@ -68,11 +81,11 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     return home / "pipeline"
 
 
-def new_velocity(transformer: Any, encoder: Any) -> Velocity:
+def new_prediction(transformer: Any, encoder: Any) -> Prediction:
     """What the flow learns, by a compiled copy that shares the transformer's weights."""
     fast = compiled(transformer)
 
-    def velocity(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    def predict(mixed: Tensor, levels: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             texts = encoder(ids, mask).last_hidden_state * mask[..., None]
         tokens = mixed.shape[-2] * mixed.shape[-1] // PATCH**2
@@ -82,12 +95,12 @@ def new_velocity(transformer: Any, encoder: Any) -> Velocity:
             encoder_hidden_states=texts,
         )
 
-    return velocity
+    return predict
 
 
 def scheduler() -> Any:
-    """Wan's own, as its public folders have it for small videos."""
-    return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT)
+    """Wan's own, as its public folders have it for small videos, but for what is predicted."""
+    return UniPCMultistepScheduler(prediction_type="sample", use_flow_sigmas=True, flow_shift=SHIFT)
 
 
 def new_transformer(channels: int) -> Any:

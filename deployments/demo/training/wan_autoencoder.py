@@ -1,4 +1,4 @@
-"""Training the demo Wan's autoencoder, whole clips at once.
+"""The demo Wan's autoencoder: the encoder is written down, only the decoder is trained, whole clips at once.
 
 The class itself goes from chunk to chunk of a clip, each with the last frames of the one before: right
 for long clips, ten times slower to train. Here all frames go through at once, with the same result; what is
@@ -7,8 +7,8 @@ saved goes the class's own way.
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,17 +23,31 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import (
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
-from deployments.demo.training.clip_autoencoder import Recipe, train_decoder
+from deployments.demo.training.clip_autoencoder import begin_as_identity
+from deployments.demo.training.linear_latents import (
+    BLOCK,
+    LinearLatents,
+    linear_latents,
+    sample_videos,
+    statistics,
+)
 
-DECODER_MINUTES = 15.0
 PATCH = 4
-CHANNELS = 16
+WIDTH = 64
+FEATURES = 39
+"""Channels of a patch, of its 48 numbers."""
+DETAILS = 12
+"""Channels of a latent beside the small video's."""
+CHANNELS = 3 * (2 * PATCH // BLOCK) ** 2 + DETAILS
+CONSTANT = 8192.0
+"""Beside it a clip's own channels are so small that its norm is constant, and half of each is its silu."""
 
 
-def new_autoencoder() -> Any:
-    """8 pixels and 2 frames a latent, and as many channels as Wan 2.1 has; takes clips whole."""
+def new_autoencoder(seed: int = 0) -> Any:
+    """8 pixels and 2 frames a latent. The encoder is done, the decoder is new; it takes clips whole."""
+    torch.manual_seed(seed)
     vae: Any = AutoencoderKLWan(
-        base_dim=64,
+        base_dim=WIDTH,
         z_dim=CHANNELS,
         dim_mult=[1, 1],
         num_res_blocks=1,
@@ -44,17 +58,68 @@ def new_autoencoder() -> Any:
         out_channels=3 * PATCH**2,
         patch_size=PATCH,
         scale_factor_temporal=2,
-        scale_factor_spatial=8,
+        scale_factor_spatial=2 * PATCH,
         latents_mean=[0.0] * CHANNELS,
         latents_std=[1.0] * CHANNELS,
     )
+    begin_as_identity(vae)
     vae.encode, vae.decode = partial(encode, vae), partial(decode, vae)
     for module in vae.modules():
         if isinstance(module, WanResample):
             module.forward = partial(resample, module)
         elif isinstance(module, WanCausalConv3d) and module.kernel_size == (3, 3, 3):
             _look_at_now(module)
+    clips = sample_videos(seed)
+    _write_encoder(vae, linear_latents(clips, patch=PATCH, features=FEATURES, details=DETAILS))
+    mean, deviation = statistics(vae, clips, DETAILS)
+    vae.register_to_config(
+        latents_mean=[round(value, 4) for value in mean.tolist()],
+        latents_std=[round(value, 4) for value in deviation.tolist()],
+    )
+    _give_the_decoder_normalised(vae.post_quant_conv, mean, deviation)
     return vae
+
+
+def as_the_class_has_it(whole: Any) -> Any:
+    """The same autoencoder, going the class's own way."""
+    vae: Any = AutoencoderKLWan.from_config(whole.config)
+    vae.load_state_dict(whole.state_dict())
+    return vae.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _write_encoder(vae: Any, latents: LinearLatents) -> None:
+    """Set the weights, with which its latents are linear in the pixels.
+
+    Patches' features come first, the latents behind them: the way around the downsampling hands each channel
+    on to itself, so that nothing is added to those. The last channel is a constant.
+    """
+    encoder = vae.encoder
+    downsampler = encoder.down_blocks[0].downsampler
+    first, spatial, temporal, last = (
+        encoder.conv_in,
+        downsampler.resample[1],
+        downsampler.time_conv,
+        encoder.conv_out,
+    )
+    for layer in (first, spatial, temporal, last, encoder.mid_block.attentions[0].proj, vae.quant_conv):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    behind = slice(FEATURES, FEATURES + CHANNELS)
+    first.weight[:FEATURES, :, -1, 1, 1] = latents.of_patch
+    spatial.weight[behind, :FEATURES, :2, :2] = latents.of_latent.view(CHANNELS, FEATURES, 2, 2)
+    spatial.bias[-1] = CONSTANT
+    temporal.weight[:, :, 1:, 0, 0] = torch.eye(WIDTH)[..., None] / 2
+    last.weight[:CHANNELS, behind, -1, 1, 1] = torch.eye(CHANNELS) * 2 * CONSTANT / math.sqrt(WIDTH)
+    last.bias[CHANNELS:] = -30.0  # the logarithm of the latents' variance
+    vae.quant_conv.weight[:, :, 0, 0, 0] = torch.eye(2 * CHANNELS)
+
+
+@torch.no_grad()
+def _give_the_decoder_normalised(before_it: Any, mean: Tensor, deviation: Tensor) -> None:
+    nn.init.zeros_(before_it.weight)
+    before_it.weight[:, :, 0, 0, 0] = torch.diag(1 / deviation)
+    before_it.bias.copy_(-mean / deviation)
 
 
 def encode(vae: Any, clips: Tensor) -> Any:
@@ -83,26 +148,8 @@ def resample(module: Any, clip: Tensor, *_: Any, **__: Any) -> Tensor:
     return whole
 
 
-def sharpen(vae: Any, state: Path, seed: int = 0) -> None:
-    """Train the decoder of a finished autoencoder of the class, or go on with it; `state` keeps it."""
-    whole = new_autoencoder()
-    whole.load_state_dict(vae.state_dict())
-    train_decoder(whole, torch.tensor(vae.config.latents_std), state, minutes=DECODER_MINUTES, seed=seed)
-    vae.load_state_dict(whole.state_dict())
-
-
 @torch.no_grad()
 def _look_at_now(convolution: nn.Conv3d) -> None:
     """At first the present frame counts most: each is nearly a picture by itself."""
     convolution.weight[:, :, :-1] *= 0.3
     convolution.weight[:, :, -1] *= 1.5
-
-
-def set_statistics(vae: Any, mean: Tensor, deviation: Tensor) -> None:
-    vae.register_to_config(
-        latents_mean=[round(value, 4) for value in mean.tolist()],
-        latents_std=[round(value, 4) for value in deviation.tolist()],
-    )
-
-
-AUTOENCODER = Recipe(minutes=14, set_statistics=set_statistics, kl_weight=5e-5, crop=32)
