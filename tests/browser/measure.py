@@ -1,5 +1,7 @@
 """How quick the page is: its weight, when it can be used, and how smoothly 25,000 pictures scroll.
 
+Scrolling stands beside that of a page of plain, lazily loaded pictures: what the browser can do here.
+
 python -m tests.browser.measure
 """
 
@@ -9,6 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.conftest import chromium, quick_server
@@ -18,6 +21,8 @@ LOADS = 9
 FRAMES = 600
 #: Pixels a frame: a quick, steady swipe.
 SPEED = 60
+#: More than are scrolled past.
+PLAIN = 2_000
 
 USABLE = """
 new Promise((done) => {
@@ -72,12 +77,25 @@ def measure_load(browser: Browser, url: str) -> None:
 
 def measure_scrolling(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto(f"{url}/gallery")
-    page.locator(".tile-open img").first.wait_for()
-    took = sorted(page.evaluate(SCROLL, [FRAMES, SPEED]))
+    page.route(f"{url}/plain", lambda route: route.fulfill(content_type="text/html", body=plain_page(url)))
+    for name, path, first in (("gallery", "gallery", ".tile-open img"), ("plain", "plain", "img")):
+        page.goto(f"{url}/{path}")
+        page.locator(first).first.wait_for()
+        told(f"scrolling, {name}", sorted(page.evaluate(SCROLL, [FRAMES, SPEED])))
+
+
+def plain_page(url: str) -> str:
+    """As many pictures in a row as the gallery has, and as large."""
+    ids = httpx.get(f"{url}/api/gallery/ids").json()["ids"][:PLAIN]
+    style = "width: 222px; height: 222px; margin: 5px; object-fit: cover"
+    images = (f'<img loading="lazy" src="{url}/api/image/{each}/thumbnail" style="{style}">' for each in ids)
+    return f"<!doctype html><body>{''.join(images)}"
+
+
+def told(what: str, took: list[float]) -> None:
     slow = sum(each > 1000 / 60 * 1.5 for each in took)
     print(
-        f"scrolling: frames median {statistics.median(took):.1f} ms, "
+        f"{what}: frames median {statistics.median(took):.1f} ms, "
         f"p95 {took[int(0.95 * len(took))]:.1f} ms, {slow} of {len(took)} over 25 ms"
     )
 

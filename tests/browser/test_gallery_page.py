@@ -81,6 +81,42 @@ def tiles(page: Page, url: str, query: str = "") -> None:
     page.locator(".tile-open img").first.wait_for()
 
 
+#: Scrolls on, and counts what comes into the grid and what leaves it.
+MOVED = """
+() => new Promise((done) => {
+  const grid = document.querySelector(".grid");
+  const moved = { came: 0, left: 0 };
+  const watcher = new MutationObserver((changes) => {
+    for (const { addedNodes, removedNodes } of changes) {
+      moved.came += addedNodes.length;
+      moved.left += removedNodes.length;
+    }
+  });
+  watcher.observe(grid, { childList: true });
+  let frames = 0;
+  const step = () => {
+    scrollBy(0, 60);
+    frames += 1;
+    if (frames < 120) return requestAnimationFrame(step);
+    const columns = new Set([...grid.children].map((tile) => tile.getBoundingClientRect().x)).size;
+    done({ ...moved, columns });
+  };
+  step();
+})
+"""
+
+
+def test_scrolling_moves_no_tile_that_stays(open_page: OpenPage, tmp_path: Path) -> None:
+    with quick_server(tmp_path, media=600) as url:
+        page = open_page(url)
+        tiles(page, url)
+        moved = page.evaluate(MOVED)
+        rows = page.evaluate("scrollY") / page.locator(".tile").first.bounding_box()["height"]
+        assert moved["left"] > 0
+        # Twice: a tile that is not fetched yet is replaced once it is.
+        assert moved["came"] < 2 * (rows + 8) * moved["columns"]
+
+
 def test_two_pictures_are_compared(open_page: OpenPage, quick: str) -> None:
     page = open_page(quick)
     tiles(page, quick)

@@ -153,7 +153,8 @@ def test_a_running_job_shows_what_it_is_going_to_make(open_page: OpenPage, quick
     first = preview.get_attribute("src")
     assert first is not None
     expect(preview).not_to_have_attribute("src", first)
-    whole = "it => [it.offsetWidth, it.offsetHeight]"  # A card that is still coming in is scaled, its layout is not.
+    # Not as shown: a card that is still coming in is scaled.
+    whole = "it => [it.offsetWidth, it.offsetHeight]"
     assert preview.evaluate(whole) == face.evaluate(whole)
     page.get_by_role("link", name="Queue").click()
     running = page.get_by_role("list", name="Running").get_by_role("listitem")

@@ -94,22 +94,35 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
   const tiles = [];
   for (let at = first; at <= last; at += 1) {
     const medium = state.at[shown.rawOf(at)];
+    const style = placeOf(at, layout);
+    if (!medium) {
+      tiles.push(
+        html`<li key=${`place-${at}`} class="tile ghost" style=${style} aria-hidden="true" data-place=${at}></li>`,
+      );
+      continue;
+    }
+    const selected = selection.ids.has(medium.id);
+    // Were this a component's element, Preact would move all that stay in the page whenever some leave it.
     tiles.push(html`
-      <${Tile}
-        key=${medium?.id ?? `place-${at}`}
-        at=${at}
-        x=${Math.round((at % layout.columns) * layout.pitch)}
-        y=${Math.round(Math.floor(at / layout.columns) * layout.pitch)}
-        side=${layout.side}
-        count=${shown.count}
-        medium=${medium}
-        tabbable=${at === anchor}
-        selecting=${selection.active}
-        selected=${medium ? selection.ids.has(medium.id) : false}
-        collection=${collection}
-        onFocus=${setCurrent}
-        onOpen=${open}
-      />
+      <li
+        key=${medium.id}
+        class=${selected ? "tile selected" : "tile"}
+        style=${style}
+        data-place=${at}
+        aria-setsize=${shown.count}
+        aria-posinset=${at + 1}
+      >
+        <${Tile}
+          at=${at}
+          medium=${medium}
+          tabbable=${at === anchor}
+          selecting=${selection.active}
+          selected=${selected}
+          collection=${collection}
+          onFocus=${setCurrent}
+          onOpen=${open}
+        />
+      </li>
     `);
   }
   /**
@@ -139,6 +152,18 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
 }
 
 /** @typedef {{columns: number, side: number, pitch: number}} Layout */
+
+/**
+ * Where a tile is, as its style. Text, which costs less to compare than an object's entries.
+ *
+ * @param {number} at
+ * @param {Layout} layout
+ */
+function placeOf(at, { columns, side, pitch }) {
+  const x = Math.round((at % columns) * pitch);
+  const y = Math.round(Math.floor(at / columns) * pitch);
+  return `transform:translate(${x}px,${y}px);width:${side}px;height:${side}px`;
+}
 
 /** @param {{current: HTMLElement}} box */
 function useLayout(box) {

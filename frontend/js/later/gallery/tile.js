@@ -9,13 +9,11 @@ import { Icon } from "../../ui/icon.js";
 /** @import {Medium} from "../../types.js" */
 
 /**
+ * What is on a tile.
+ *
  * @param {object} props
  * @param {number} props.at its place among those shown
- * @param {number} props.x
- * @param {number} props.y
- * @param {number} props.side
- * @param {number} props.count
- * @param {Medium | undefined} props.medium undefined until it is fetched
+ * @param {Medium} props.medium
  * @param {boolean} props.tabbable
  * @param {boolean} props.selecting
  * @param {boolean} props.selected
@@ -29,18 +27,7 @@ export function Tile(props) {
   return useMemo(() => draw(props, near, setNear), [...CHANGING.map((name) => props[name]), near]);
 }
 
-const CHANGING = /** @type {const} */ ([
-  "at",
-  "x",
-  "y",
-  "side",
-  "count",
-  "medium",
-  "tabbable",
-  "selecting",
-  "selected",
-  "collection",
-]);
+const CHANGING = /** @type {const} */ (["at", "medium", "tabbable", "selecting", "selected", "collection"]);
 /** Where nothing can be pointed at, a tile's tools are always to be seen. */
 const TOUCHED = matchMedia("(hover: none)").matches;
 
@@ -50,44 +37,34 @@ const TOUCHED = matchMedia("(hover: none)").matches;
  * @param {(near: boolean) => void} setNear
  */
 function draw(props, near, setNear) {
-  const { at, x, y, side, count, medium, tabbable, selecting, selected, onFocus, onOpen } = props;
-  const style = { transform: `translate(${x}px, ${y}px)`, width: `${side}px`, height: `${side}px` };
-  if (!medium) return html`<li class="tile ghost" style=${style} aria-hidden="true" data-place=${at}></li>`;
+  const { at, medium, tabbable, selecting, selected, onFocus, onOpen } = props;
   const prompt = medium.metadata.prompt || t("prompt.none");
+  const approach = () => setNear(true);
   return html`
-    <li
-      class=${`tile${selected ? " selected" : ""}`}
-      style=${style}
-      data-place=${at}
-      aria-setsize=${count}
-      aria-posinset=${at + 1}
-      onPointerEnter=${() => setNear(true)}
-      onfocusin=${() => setNear(true)}
+    <button
+      type="button"
+      class="tile-open"
+      onPointerEnter=${approach}
+      tabindex=${tabbable ? 0 : -1}
+      aria-label=${t(medium.media_type === "video" ? "tile.clip" : "tile.picture", { prompt })}
+      aria-pressed=${selecting ? (selected ? "true" : "false") : undefined}
+      onClick=${(/** @type {MouseEvent} */ event) => onOpen(event, at, medium.id)}
+      onFocus=${() => (approach(), onFocus(at))}
     >
-      <button
-        type="button"
-        class="tile-open"
-        tabindex=${tabbable ? 0 : -1}
-        aria-label=${t(medium.media_type === "video" ? "tile.clip" : "tile.picture", { prompt })}
-        aria-pressed=${selecting ? (selected ? "true" : "false") : undefined}
-        onClick=${(/** @type {MouseEvent} */ event) => onOpen(event, at, medium.id)}
-        onFocus=${() => onFocus(at)}
-      >
-        ${
-          medium.media_type === "video"
-            ? html`<${Clip} medium=${medium} />`
-            : html`<img src=${api.thumbnailUrl(medium.id)} alt="" decoding="async" draggable="false" />`
-        }
-        ${selecting && html`<span class="tile-check" aria-hidden="true">${selected && html`<${Icon} name="check" small />`}</span>`}
-      </button>
-      ${!selecting && html`<${Tools} ...${props} medium=${medium} near=${near} />`}
-    </li>
+      ${
+        medium.media_type === "video"
+          ? html`<${Clip} medium=${medium} />`
+          : html`<img src=${api.thumbnailUrl(medium.id)} alt="" decoding="async" draggable="false" />`
+      }
+      ${selecting && html`<span class="tile-check" aria-hidden="true">${selected && html`<${Icon} name="check" small />`}</span>`}
+    </button>
+    ${!selecting && html`<${Tools} ...${props} near=${near} onApproach=${approach} />`}
   `;
 }
 
 /** The buttons on a tile. Their icons, costly to scroll, are drawn where they are seen. @param {any} props */
-const Tools = ({ medium, tabbable, collection, near }) => html`
-  <div class="tile-tools">
+const Tools = ({ medium, tabbable, collection, near, onApproach }) => html`
+  <div class="tile-tools" onPointerEnter=${onApproach} onfocusin=${onApproach}>
     ${
       medium.media_type === "image" &&
       html`
