@@ -40,7 +40,8 @@ class Media:
 class MediaQuery:
     """What the gallery shows. Words are ANDed; each must occur in the prompt, the model or the seed.
 
-    Made at `since` or later, and earlier than `until`. With every one of the tags.
+    A word like "seed:42" names the whole seed. Made at `since` or later, and earlier than `until`. With every
+    one of the tags.
     """
 
     words: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from threading import RLock
 from storage.cursors import Mark, decode_cursor, encode_cursor
 from storage.files import LONG_AGO
 from storage.media import Media, MediaId, MediaPage, MediaQuery
-from storage.rows import media_model, output_number, search_text
+from storage.rows import media_model, output_number, search_text, whole_seed
 from storage.tags import Tag, TagUse, changed, in_order, key_of, most_used_first
 
 
@@ -143,8 +143,13 @@ class MemoryMediaIndex:
             and query.client in (None, self._clients[media.id])
             and (query.since is None or media.created_at >= query.since)
             and (query.until is None or media.created_at < query.until)
-            and all(word.casefold() in search_text(media) for word in query.words)
+            and all(_holds(search_text(media), word.casefold()) for word in query.words)
         )
+
+
+def _holds(text: str, word: str) -> bool:
+    seed = whole_seed(word)
+    return word in text if seed is None else text.endswith(seed)
 
 
 def _mark(media: Media) -> Mark:

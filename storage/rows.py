@@ -100,9 +100,15 @@ def media_model(media: Media) -> str:
 
 
 def search_text(media: Media) -> str:
-    """What the gallery's words are looked up in, in one case."""
+    """What the gallery's words are looked up in, in one case. The seed is its last line."""
     parts = (media.metadata.get("prompt", ""), media_model(media), media.metadata.get("seed", ""))
     return "\n".join(str(part).casefold() for part in parts)
+
+
+def whole_seed(word: str) -> str | None:
+    """The line that a word like "seed:42" asks for, with its beginning; None for other words."""
+    name, colon, seed = word.partition(":")
+    return f"\n{seed}" if (name, colon) == ("seed", ":") and seed.isdecimal() else None
 
 
 def media_from_row(row: RowMapping) -> Media:

@@ -25,7 +25,7 @@ from storage.database import Database
 from storage.jobs import JobStatus
 from storage.keyset import above, newest_first
 from storage.media import Media, MediaId, MediaPage, MediaQuery
-from storage.rows import media_from_row, media_values
+from storage.rows import media_from_row, media_values, whole_seed
 from storage.schema import jobs, state
 from storage.schema import media as table
 from storage.sql_places import lock_queue
@@ -202,7 +202,13 @@ def _conditions(query: MediaQuery, *, walking: bool = False) -> list[ColumnEleme
         conditions.append(table.c.created_at < query.until)
     conditions += have_tags(query.tags, walking=walking)
     words = dict.fromkeys(word.casefold() for word in query.words)
-    return conditions + [table.c.search_text.contains(word, autoescape=True) for word in words]
+    return conditions + [_holds(word) for word in words]
+
+
+def _holds(word: str) -> ColumnElement[bool]:
+    seed = whole_seed(word)
+    text = table.c.search_text
+    return text.contains(word, autoescape=True) if seed is None else text.endswith(seed, autoescape=True)
 
 
 def _media(row: Row[Any]) -> Media:

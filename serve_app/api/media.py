@@ -117,7 +117,13 @@ async def _matching(
         list[TagName],
         Query(default_factory=list, max_length=MOST_TAGS, description="May be repeated: with all of them."),
     ],
-    search: Annotated[Text, Query(max_length=500)] = "",
+    search: Annotated[
+        Text,
+        Query(
+            max_length=500,
+            description='Words that all occur in prompt, model or seed; "seed:42" names the whole seed.',
+        ),
+    ] = "",
     model: Text | None = None,
     type: Kind | None = None,
     favorite: bool | None = None,

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.conftest import chromium, quick_server
 
 FEW, MEDIA = 100, 25_000
-LOADS = 9
+LOADS = 15
 FRAMES = 600
 #: Pixels a frame: a quick, steady swipe.
 SPEED = 60

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -149,6 +150,19 @@ def test_each_filter_can_be_taken_away(open_page: OpenPage, quick: str) -> None:
     expect(active).to_have_count(0)
     page.go_back()
     expect(active).to_have_count(4)
+
+
+def test_what_has_the_same_seed_is_one_click_away(open_page: OpenPage, quick: str) -> None:
+    for prompt in ("one of two", "the other of two"):
+        body = {"model_id": "demo-flux", "prompt": prompt, "settings": {"seed": 5}}
+        httpx.post(f"{quick}/api/generate", json=body).raise_for_status()
+    page = open_page(quick)
+    tiles(page, quick, "?search=of+two")
+    page.locator(".tile-open").first.click()
+    page.get_by_role("link", name="All with seed 5").click()
+    expect(page.get_by_role("list", name="Active filters").get_by_role("button")).to_have_text(["Seed 5"])
+    # Not those of seeds 15, 25 and so on.
+    expect(page.locator(".page-head [role=status]")).to_have_text("2 files")
 
 
 def test_a_finger_that_rests_on_a_tile_selects_it(open_page: OpenPage, quick: str) -> None:

@@ -1,3 +1,5 @@
+import { afterDrawing } from "./drawing.js";
+
 /**
  * What the browser remembers, under `cyberimage.NAME`. Where storage is blocked or full, nothing is kept.
  *
@@ -30,10 +32,11 @@ export function keep(name, value) {
 }
 
 /**
- * Be told when another tab has kept something else under this name.
+ * Be told when another tab has kept something else under this name. Who listens first makes the browser open
+ * what all tabs share.
  *
  * @param {string} name
  * @param {() => void} listener
  */
 export const whenKeptElsewhere = (name, listener) =>
-  addEventListener("storage", ({ key }) => key === `cyberimage.${name}` && listener());
+  afterDrawing(() => addEventListener("storage", ({ key }) => key === `cyberimage.${name}` && listener()));

@@ -4,6 +4,7 @@
  * @import {Queue} from "../types.js"
  */
 import * as api from "./api.js";
+import { afterDrawing } from "./drawing.js";
 import { openEvents } from "./events.js";
 import { createStore } from "./store.js";
 import { drop, hasEnded, isActive, jobs, receive, submitsSettled } from "./jobs.js";
@@ -23,7 +24,6 @@ const MANY = 8;
 const QUEUE_EVERY_MS = 400;
 const POLL_ACTIVE_MS = 1500;
 const POLL_IDLE_MS = 10_000;
-const AFTER_DRAWING_MS = 100;
 /** A connection that was lost for less is not worth a word. */
 const GRACE_MS = 1200;
 
@@ -52,8 +52,8 @@ export function whenResynced(listener) {
 
 export function start() {
   void refresh();
-  // A worker takes time to start: the page is drawn first. What happens until then, the first event asks for.
-  setTimeout(openEvents, AFTER_DRAWING_MS, hear);
+  // A worker takes time to start. What happens until then, the first event asks for.
+  afterDrawing(() => openEvents(hear));
   addEventListener("online", () => void refresh());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && connection.get() !== "live") void refresh();

@@ -34,6 +34,7 @@ export const de = {
   "notice.done": "Fertig: {model}",
   "notice.failed": "Gescheitert: {model}",
 
+  "number.point": ",",
   "time.s": "{s}\u00a0s",
   "time.minS": "{min}\u00a0min {s}\u00a0s",
   "time.hMin": "{h}\u00a0h {min}\u00a0min",
@@ -121,6 +122,7 @@ export const de = {
   "seed.kept": "bleibt",
   "seed.draw": "Anderen Seed ziehen",
   "seed.lock": "Diesen Seed behalten",
+  "seed.same": "Alles mit Seed {seed}",
   "generate.image": "Bild erzeugen",
   "generate.video": "Video erzeugen",
   "generate.several": "{count} Aufträge einreihen",
@@ -193,6 +195,7 @@ export const de = {
   "gallery.noMatch": "Nichts gefunden",
   "gallery.noMatchText":
     "Jedes Wort muss im Prompt, im Namen des Modells oder im Seed vorkommen; jeder Tag muss vergeben sein.",
+  "filters.seed": "Seed {seed}",
   "filters.clear": "Filter löschen",
   "filters.active": "Aktive Filter",
   "filters.without": "Ohne: {name}",

@@ -34,6 +34,7 @@ export const en = {
   "notice.done": "Done: {model}",
   "notice.failed": "Failed: {model}",
 
+  "number.point": ".",
   "time.s": "{s}\u00a0s",
   "time.minS": "{min}\u00a0min {s}\u00a0s",
   "time.hMin": "{h}\u00a0h {min}\u00a0min",
@@ -121,6 +122,7 @@ export const en = {
   "seed.kept": "kept",
   "seed.draw": "Draw another seed",
   "seed.lock": "Keep this seed",
+  "seed.same": "All with seed {seed}",
   "generate.image": "Generate Image",
   "generate.video": "Generate Video",
   "generate.several": "Queue {count} Jobs",
@@ -193,6 +195,7 @@ export const en = {
   "gallery.noMatch": "Nothing matches",
   "gallery.noMatchText":
     "Every word must be in the prompt, the model's name or the seed; every tag must be on the file.",
+  "filters.seed": "Seed {seed}",
   "filters.clear": "Clear the filters",
   "filters.active": "Active filters",
   "filters.without": "Without: {name}",

@@ -63,7 +63,8 @@ class CancelJob(_Plain):
 
 class ListRecent(_Plain):
     search: Annotated[Text, Field(max_length=500)] = Field(
-        default="", description="Words that must all occur in the prompt, the model or the seed."
+        default="",
+        description='Words that all occur in prompt, model or seed; "seed:42" names the whole seed.',
     )
     type: Literal["image", "video"] | None = None
     limit: Annotated[int, Field(ge=1, le=50), NUMBER] = 10

@@ -119,6 +119,25 @@ def test_every_word_must_occur_in_prompt_model_or_seed(
     assert found(stores.media, *words) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("seed:9",), "b"),
+        (("SEED:9", "cat"), "b"),
+        (("seed:9", "dog"), ""),
+        (("seed:19",), "a"),
+        (("seed:",), "d"),
+        (("seed:%",), ""),
+        (("seed:9", "seed:19"), ""),
+    ],
+)
+def test_a_whole_seed_is_asked_for(stores: Stores, words: tuple[str, ...], expected: str) -> None:
+    seeds = {"a": 19, "b": 9, "c": 95, "d": 3}
+    prompts = {"a": "a cat, 9 lives", "b": "a cat", "c": "ends in a line\n9", "d": "about seed: 9"}
+    finish(stores, *(output(name, prompt=prompts[name], seed=seeds[name]) for name in seeds))
+    assert found(stores.media, *words) == expected
+
+
 def pages(index: MediaIndex, query: MediaQuery, limit: int) -> Iterator[tuple[str, int]]:
     cursor: str | None = None
     while True:

@@ -73,17 +73,22 @@ export function Details({ medium, onTags }) {
   `;
 }
 
+/** @param {{seed: number}} props */
+const Seed = ({ seed }) => html`
+  <a href=${hrefOf("gallery", { search: `seed:${seed}` })} data-internal aria-label=${t("seed.same", { seed })}>${seed}</a>
+`;
+
 /**
  * @param {Medium} medium
- * @returns {[string, string][]}
+ * @returns {[string, unknown][]} each with what is shown of it
  */
 function factsOf({ metadata: made, width, height, created_at }) {
   const s = made.settings ?? {};
-  /** @type {[string, string | number | undefined][]} */
+  /** @type {[string, unknown][]} */
   const facts = [
     [t("model"), made.model_id],
     [t("size"), `${width} × ${height}`],
-    [t("seed"), made.seed],
+    [t("seed"), made.seed === undefined ? undefined : html`<${Seed} seed=${made.seed} />`],
     [t("steps"), s.num_inference_steps],
     [t("guidance"), s.guidance_scale === undefined ? undefined : number(s.guidance_scale, 2)],
     [t("frames"), made.frame_count],
@@ -95,7 +100,5 @@ function factsOf({ metadata: made, width, height, created_at }) {
     [t("took"), made.generation_time === undefined ? undefined : duration(made.generation_time)],
     [t("made"), created_at ? longMoment(created_at) : undefined],
   ];
-  return facts
-    .filter(([, value]) => value !== undefined && value !== null)
-    .map(([name, value]) => [name, String(value)]);
+  return facts.filter(([, value]) => value !== undefined && value !== null);
 }

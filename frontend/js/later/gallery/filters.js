@@ -62,7 +62,7 @@ export function Filters({ filters, selecting, onSelect }) {
 /** What is asked for at the moment, each with a way to leave it. @param {{filters: import("../../types.js").GalleryQuery}} props */
 export function Chips({ filters }) {
   const chips = [
-    ...words(filters.search).map((word, at, all) => chip(word, "search", all.toSpliced(at, 1).join(" "))),
+    ...words(filters.search).map((word, at, all) => wordChip(word, all.toSpliced(at, 1).join(" "))),
     ...filters.tags.map((tag, at, all) => ({ ...chip(tag, "tag", all.toSpliced(at, 1)), icon: "tag" })),
     chip(filters.model, "model"),
     chip(filters.type && t(filters.type === "image" ? "filters.pictures" : "filters.clips"), "type"),
@@ -94,6 +94,17 @@ export function Chips({ filters }) {
  * @returns {{name: string, key: string, left: string | string[], icon?: string}}
  */
 const chip = (name, key, left = "") => ({ name, key, left });
+
+/**
+ * @param {string} word
+ * @param {string} left of the search
+ */
+function wordChip(word, left) {
+  const seed = /^seed:(\d+)$/i.exec(word)?.[1];
+  return seed
+    ? { ...chip(t("filters.seed", { seed }), "search", left), icon: "dice" }
+    : chip(word, "search", left);
+}
 
 export const clearFilters = () =>
   setQuery({ search: "", model: "", type: "", favorite: "", tag: "", from: "", to: "" });
