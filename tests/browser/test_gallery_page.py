@@ -232,6 +232,30 @@ def test_the_gallery_of_some_days(open_page: OpenPage, quick: str) -> None:
     expect(page.locator(".tile-open").first).to_be_visible()
 
 
+#: Presses Delete as soon as the bar tells of a selection, before the browser has drawn it.
+AT_ONCE = """
+() => {
+  const bar = () => document.querySelector(".selection [role=status]")?.textContent ?? "";
+  const watcher = new MutationObserver(() => {
+    if (!bar().startsWith("60")) return;
+    watcher.disconnect();
+    dispatchEvent(new KeyboardEvent("keydown", { key: "Delete" }));
+  });
+  watcher.observe(document.body, { childList: true, characterData: true, subtree: true });
+}
+"""
+
+
+def test_a_key_means_the_selection_that_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
+    with quick_server(tmp_path, media=60) as url:
+        page = open_page(url)
+        tiles(page, url)
+        page.keyboard.press("s")
+        page.evaluate(AT_ONCE)
+        page.get_by_role("button", name="All", exact=True).last.click()
+        expect(page.get_by_text("60 deleted")).to_be_visible()
+
+
 def test_a_large_gallery_is_deleted_as_a_whole(open_page: OpenPage, tmp_path: Path) -> None:
     count = 2300
     with quick_server(tmp_path, media=count) as url:
