@@ -120,7 +120,7 @@ def test_a_missing_list_is_written_from_the_form(open_page: OpenPage, quick: str
     page = open_page(quick)
     prompt_field(page).fill("a __colors/warm__ sky")
     expect(page.get_by_text("no list for __colors/warm__")).to_be_visible()
-    page.get_by_role("button", name="Write colors/warm").press("Enter")
+    page.get_by_role("button", name="Write a list “colors/warm”").press("Enter")
     lines = page.get_by_role("dialog", name="Lists").get_by_label("Lines", exact=True)
     expect(lines).to_be_focused()
     page.keyboard.type("amber")

@@ -81,7 +81,7 @@ def test_all_waiting_jobs_are_cancelled_and_brought_back(
     before = line("one", "two", "three")
     page = open_page(f"{paused}/queue")
     expect(rows(page)).to_have_count(3)
-    page.get_by_role("button", name="Cancel all but the running").click()
+    page.get_by_role("button", name="Cancel what waits").click()
     expect(rows(page)).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(rows(page)).to_have_count(3)

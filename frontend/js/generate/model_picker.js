@@ -20,6 +20,7 @@ export function ModelPicker({ all, model }) {
     const leave = (event) =>
       event.target instanceof Node && !box.current?.contains(event.target) && setOpen(false);
     addEventListener("pointerdown", leave);
+    box.current?.querySelector(".picker-list")?.scrollIntoView({ block: "nearest" });
     /** @type {HTMLElement | null | undefined} */ (
       box.current?.querySelector("[aria-selected=true]")
     )?.focus();

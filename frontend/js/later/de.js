@@ -59,10 +59,10 @@ export const de = {
   "wildcards.are": "__color__ steht für eine Zeile der Liste „color“, für jeden Auftrag zufällig gezogen.",
   "wildcards.again": "Neu ziehen",
   "wildcards.missing": {
-    one: "Für {names} gibt es keine Liste mit einer Zeile: Es bleibt einfacher Text.",
-    other: "Für {names} gibt es keine Listen mit einer Zeile: Sie bleiben einfacher Text.",
+    one: "Für {names} gibt es keine Liste, oder sie ist leer: Es bleibt einfacher Text.",
+    other: "Für {names} gibt es keine Listen, oder sie sind leer: Sie bleiben einfacher Text.",
   },
-  "wildcards.write": "{name} schreiben",
+  "wildcards.write": "Liste „{name}“ schreiben",
   "wildcards.endless": "Diese Listen nennen einander ohne Ende: {names}.",
 
   lists: "Listen",
@@ -75,7 +75,7 @@ export const de = {
   "lists.taken": "Eine Liste dieses Namens gibt es schon.",
   "lists.lines": "Zeilen",
   "lists.about":
-    "Eine je Zeile. Eine Zeile darf {a|b} und __wildcards__ enthalten, die mitgezogen werden; # beginnt einen Kommentar.",
+    "Eine je Zeile, beim Tippen behalten. Eine Zeile darf {a|b} und __wildcards__ enthalten, die mitgezogen werden; # beginnt einen Kommentar.",
   "lists.import": "Importieren",
   "lists.import.title": "Textdateien; jede wird zu einer Liste ihres Namens",
   "lists.imported": { one: "{count} Liste importiert", other: "{count} Listen importiert" },
@@ -266,7 +266,7 @@ export const de = {
   "queue.isPausedShort": "Die Warteschlange ist angehalten",
   "queue.empty": "Kein Auftrag läuft oder wartet.",
   "queue.more": { one: "und {count} weiterer", other: "und {count} weitere" },
-  "queue.clear": "Alle außer den laufenden abbrechen",
+  "queue.clear": "Alle wartenden abbrechen",
   "queue.cancelAll": "Alle abbrechen",
   "queue.cancelSome": { one: "{count} abbrechen", other: "{count} abbrechen" },
   "queue.cleared": { one: "{count} Auftrag abgebrochen", other: "{count} Aufträge abgebrochen" },

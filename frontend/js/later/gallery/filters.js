@@ -20,41 +20,43 @@ export function Filters({ filters, selecting, onSelect }) {
   return html`
     <div class="filters" role="search">
       <${SearchField} text=${filters.search} />
-      <select
-        class="select"
-        aria-label=${t("model")}
-        value=${filters.model}
-        onChange=${(/** @type {any} */ e) => setQuery({ model: e.target.value })}
-      >
-        <option value="" selected=${!filters.model}>${t("filters.allModels")}</option>
-        ${named.map((name) => html`<option key=${name} value=${name} selected=${name === filters.model}>${name}</option>`)}
-      </select>
-      <${Segments}
-        label=${t("filters.type")}
-        value=${filters.type}
-        onChange=${(/** @type {string} */ type) => setQuery({ type })}
-        options=${[
-          { value: "", text: t("filters.all") },
-          { value: "image", text: t("filters.pictures"), icon: "image" },
-          { value: "video", text: t("filters.clips"), icon: "film" },
-        ]}
-      />
-      <${Dates} from=${filters.from} to=${filters.to} />
-      <${TagFilter} tags=${filters.tags} />
-      <button
-        class="button"
-        type="button"
-        aria-pressed=${filters.favorite ? "true" : "false"}
-        onClick=${() => setQuery({ favorite: filters.favorite ? "" : "true" })}
-      >
-        <${Icon} name=${filters.favorite ? "hearted" : "heart"} />${t("filters.favourites")}
-      </button>
-      <${Button}
-        icon="select"
-        text=${t("select")}
-        aria-pressed=${selecting ? "true" : "false"}
-        onClick=${onSelect}
-      />
+      <div class="filters-more">
+        <select
+          class="select"
+          aria-label=${t("model")}
+          value=${filters.model}
+          onChange=${(/** @type {any} */ e) => setQuery({ model: e.target.value })}
+        >
+          <option value="" selected=${!filters.model}>${t("filters.allModels")}</option>
+          ${named.map((name) => html`<option key=${name} value=${name} selected=${name === filters.model}>${name}</option>`)}
+        </select>
+        <${Segments}
+          label=${t("filters.type")}
+          value=${filters.type}
+          onChange=${(/** @type {string} */ type) => setQuery({ type })}
+          options=${[
+            { value: "", text: t("filters.all") },
+            { value: "image", text: t("filters.pictures"), icon: "image" },
+            { value: "video", text: t("filters.clips"), icon: "film" },
+          ]}
+        />
+        <${Dates} from=${filters.from} to=${filters.to} />
+        <${TagFilter} tags=${filters.tags} />
+        <button
+          class="button"
+          type="button"
+          aria-pressed=${filters.favorite ? "true" : "false"}
+          onClick=${() => setQuery({ favorite: filters.favorite ? "" : "true" })}
+        >
+          <${Icon} name=${filters.favorite ? "hearted" : "heart"} />${t("filters.favourites")}
+        </button>
+        <${Button}
+          icon="select"
+          text=${t("select")}
+          aria-pressed=${selecting ? "true" : "false"}
+          onClick=${onSelect}
+        />
+      </div>
     </div>
   `;
 }

@@ -115,7 +115,9 @@ function Row({ job, onForget }) {
       }
       <div class="row-text">
         <p class="row-prompt">${job.prompt}</p>
-        <p class="row-note number"><span class="visually-hidden">${t(`state.${status}`)}: </span>${note.filter(Boolean).join(" · ")}</p>
+        <p class="row-note number">
+          <span class=${job.status === "completed" ? "visually-hidden" : ""}>${t(`state.${status}`)} · </span>${note.filter(Boolean).join(" · ")}
+        </p>
         ${job.error && html`<p class="row-error">${job.error.message}${job.error.hint ? ` ${job.error.hint}` : ""}</p>`}
       </div>
       <div class="row-tools">
