@@ -25,7 +25,7 @@ export function Details({ medium, onTags }) {
   return html`
     <aside class="details" aria-label=${t("viewer.info")}>
       <div class="field">
-        <h3 class="label">${t("prompt")}</h3>
+        <h2 class="label">${t("prompt")}</h2>
         <p class="details-prompt">${made.prompt || t("prompt.none")}</p>
       </div>
       <div class="details-actions">
@@ -53,7 +53,7 @@ export function Details({ medium, onTags }) {
         made.negative_prompt &&
         html`
           <div class="field">
-            <h3 class="label">${t("negative")}</h3>
+            <h2 class="label">${t("negative")}</h2>
             <p class="small">${made.negative_prompt}</p>
           </div>
         `
