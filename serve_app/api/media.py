@@ -14,7 +14,7 @@ from zipstream import ZipStream
 from serve_app.api import replies
 from serve_app.api.callers import CalledBy, Caller
 from serve_app.api.errors import InvalidRequest, NotFound
-from serve_app.api.schemas import MediaIds, Moment, Name, TagName, Text
+from serve_app.api.schemas import MediaIds, Moment, Name, Search, TagName, Text
 from serve_app.api.services import Injected, Services
 from serve_app.api.views import gallery_view, media_url
 from storage.media import Media, MediaId, MediaQuery
@@ -117,13 +117,7 @@ async def _matching(
         list[TagName],
         Query(default_factory=list, max_length=MOST_TAGS, description="May be repeated: with all of them."),
     ],
-    search: Annotated[
-        Text,
-        Query(
-            max_length=500,
-            description='Words that all occur in prompt, model or seed; "seed:42" names the whole seed.',
-        ),
-    ] = "",
+    search: Search = "",
     model: Text | None = None,
     type: Kind | None = None,
     favorite: bool | None = None,

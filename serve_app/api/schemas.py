@@ -57,6 +57,15 @@ Number = Annotated[float, NUMBER]
 Text = Annotated[str, BeforeValidator(_text)]
 #: Of a model, a job, a picture.
 Name = Annotated[str, Field(max_length=200), BeforeValidator(_text)]
+#: What the gallery is searched for.
+Search = Annotated[
+    str,
+    Field(
+        max_length=500,
+        description='Words that all occur in prompt, model or seed; "seed:42" names the whole seed.',
+    ),
+    BeforeValidator(_text),
+]
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 TagName = Annotated[
     Tag,

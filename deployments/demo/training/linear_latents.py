@@ -32,7 +32,6 @@ class LinearLatents:
     """[features, 3 * patch * patch], orthonormal; pixels are in the order of colour, column, row."""
     of_latent: Tensor
     """[channels, features, 4], the four patches row by row; the last channels are the details."""
-    details: int
 
 
 def sample_videos(seed: int) -> Tensor:
@@ -48,7 +47,7 @@ def linear_latents(clips: Tensor, *, patch: int, features: int, details: int) ->
     seen = (patches @ of_patch.T).transpose(1, 2)  # [latents, features, 4]
     small = torch.eye(4 * features)[: 4 * len(colors)]
     channels = torch.cat([small, _principal(seen.flatten(1), small, details)])
-    return LinearLatents(of_patch, channels.view(-1, features, 4) / BLOCK, details)
+    return LinearLatents(of_patch, channels.view(-1, features, 4) / BLOCK)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve_app.api.schemas import NUMBER, ImageSettings, Name, Text, VideoSettings
+from serve_app.api.schemas import NUMBER, ImageSettings, Name, Search, Text, VideoSettings
 
 #: Many clients give up a call after a minute.
 DEFAULT_WAIT_S = 50
@@ -62,9 +62,6 @@ class CancelJob(_Plain):
 
 
 class ListRecent(_Plain):
-    search: Annotated[Text, Field(max_length=500)] = Field(
-        default="",
-        description='Words that all occur in prompt, model or seed; "seed:42" names the whole seed.',
-    )
+    search: Search = ""
     type: Literal["image", "video"] | None = None
     limit: Annotated[int, Field(ge=1, le=50), NUMBER] = 10
