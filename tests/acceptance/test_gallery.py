@@ -66,3 +66,16 @@ def test_a_favourite_is_marked_and_found(api: Api, made):
     assert [entry["id"] for entry in api.get("/api/gallery", favorite=True)["images"]] == [picture]
     assert api.http.delete(f"/api/favorite/{picture}").is_success
     assert api.get("/api/gallery", favorite=True)["total"] == 0
+
+
+def test_tags_narrow_the_gallery_and_are_counted(api: Api, made):
+    picture, clip = made["sd35"]["image_ids"][0], made["wan-t2v"]["image_ids"][0]
+    assert api.http.put(f"/api/media/{picture}/tags", json={"tags": ["still"]}).is_success
+    api.post("/api/batch_tag", {"ids": [picture, clip], "add": ["Demo day"]})
+    both = api.get("/api/gallery", tag="demo day")["images"]
+    assert {entry["id"] for entry in both} == {picture, clip}
+    (entry,) = api.get("/api/gallery", tag=["still", "demo day"])["images"]
+    assert (entry["id"], entry["tags"]) == (picture, ["Demo day", "still"])
+    assert api.get("/api/tags")["tags"] == [{"name": "Demo day", "count": 2}, {"name": "still", "count": 1}]
+    api.post("/api/batch_tag", {"ids": [picture, clip], "remove": ["still", "demo day"]})
+    assert api.get("/api/tags")["tags"] == []

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve_app.api.schemas import NUMBER, ImageSettings, Name, Search, Text, VideoSettings
+from serve_app.api.schemas import NUMBER, ImageSettings, Name, Search, TagNames, Text, VideoSettings
 
 #: Many clients give up a call after a minute.
 DEFAULT_WAIT_S = 50
@@ -63,5 +63,7 @@ class CancelJob(_Plain):
 
 class ListRecent(_Plain):
     search: Search = ""
+    tags: TagNames = Field(default_factory=list, description="Only what has all of these tags.")
+    favorites: bool = Field(default=False, description="Only favourites.")
     type: Literal["image", "video"] | None = None
     limit: Annotated[int, Field(ge=1, le=50), NUMBER] = 10

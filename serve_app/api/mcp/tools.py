@@ -87,10 +87,19 @@ async def cancel_job(call: Call, asked: arguments.CancelJob) -> CallToolResult:
 
 
 async def list_recent(call: Call, asked: arguments.ListRecent) -> CallToolResult:
-    """The newest pictures and clips of the gallery, or those with these words."""
-    query = MediaQuery(words=tuple(asked.search.split()), media_type=asked.type, client=call.caller.scope)
+    """The newest pictures and clips of the gallery, or those with these words and tags."""
+    query = MediaQuery(
+        words=tuple(asked.search.split()),
+        media_type=asked.type,
+        favorite=asked.favorites or None,
+        tags=tuple(asked.tags),
+        client=call.caller.scope,
+    )
     page = await call.services.blocking(call.services.media.page, query, limit=asked.limit)
-    told = ("id", "url", "media_type", "model_id", "prompt", "created_at", "width", "height")
+    told = (
+        *("id", "url", "media_type", "model_id", "prompt", "created_at", "width", "height"),
+        *("tags", "favorite"),
+    )
     views = (gallery_view(item, call.root) for item in page.media)
     return facts({"images": [{key: view[key] for key in told} for view in views], "total": page.total})
 

@@ -181,6 +181,22 @@ async def test_the_gallery_is_searched(client: httpx.AsyncClient, workshop: Work
     assert (len(both["images"]), both["total"]) == (1, 2)
 
 
+async def test_what_was_tagged_or_marked_is_found(client: httpx.AsyncClient, workshop: Workshop) -> None:
+    async with talking(client) as session:
+        fox, bird = [
+            facts(await session.call_tool("generate_image", {"prompt": prompt}))["images"][0]["id"]
+            for prompt in ("a red fox", "a blue bird")
+        ]
+        await client.put(f"/api/media/{fox}/tags", json={"tags": ["Forest", "night"]})
+        await client.post(f"/api/favorite/{bird}")
+        (tagged,) = facts(await session.call_tool("list_recent", {"tags": ["night", "forest"]}))["images"]
+        (marked,) = facts(await session.call_tool("list_recent", {"favorites": True}))["images"]
+        none = facts(await session.call_tool("list_recent", {"tags": ["night", "day"]}))
+    assert (tagged["id"], tagged["tags"], tagged["favorite"]) == (fox, ["Forest", "night"], False)
+    assert (marked["id"], marked["tags"], marked["favorite"]) == (bird, [], True)
+    assert none["total"] == 0
+
+
 async def test_a_job_is_cancelled_once(client: httpx.AsyncClient, workshop: Workshop) -> None:
     workshop.gate.close()
     async with talking(client) as session:
