@@ -51,11 +51,14 @@ def test_a_waiting_job_is_changed_and_keeps_its_place(
     page = open_page(paused)
     card(page, "to be changed").get_by_role("button", name="Edit").click()
     expect(prompt_field(page)).to_have_value("to be changed")
+    expect(page.locator(".card.is-edited")).to_have_count(1)
+    expect(page.locator(".card.is-edited")).to_contain_text("to be changed")
     assert line() == ["the first", "to be changed", "the last"]
     prompt_field(page).fill("it was changed")
     page.get_by_role("button", name="Replace the Waiting Job").click()
     expect(card(page, "it was changed")).to_contain_text("Position 2 in the queue")
     expect(card(page, "to be changed")).to_have_count(0)
+    expect(page.locator(".card.is-edited")).to_have_count(0)
     assert line() == ["the first", "it was changed", "the last"]
 
 

@@ -1,6 +1,7 @@
 import { html } from "../../vendor/htm-preact.js";
 import { mediumUrl, thumbnailUrl } from "../core/api.js";
 import { deleteMedia } from "../core/deletion.js";
+import { edited } from "../core/editing.js";
 import { about, duration, moment } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { discard, hasEnded, hidden, retry, sendAgain, stopping } from "../core/jobs.js";
@@ -23,8 +24,9 @@ import { RetrySmaller } from "./smaller.js";
 
 /** @param {{job: Job}} props */
 export function JobCard({ job }) {
+  const changing = useStore(edited, (id) => id === job.id);
   return html`
-    <li class=${`card is-${job.status}`} data-job=${job.id} data-status=${job.status}>
+    <li class=${`card is-${job.status}${changing ? " is-edited" : ""}`} data-job=${job.id} data-status=${job.status}>
       <${Face} job=${job} />
       <div class="card-text">
         <p class="card-prompt" title=${job.prompt}>${job.prompt || t("prompt.none")}</p>

@@ -7,7 +7,10 @@ import { toast } from "../core/toasts.js";
 import { edited } from "../core/editing.js";
 import { closeDialogue, showDialogue } from "../ui/dialogues.js";
 
-/** @import {Job, Metadata} from "../types.js" */
+/**
+ * @import {Catalogue} from "../core/models.js"
+ * @import {Job, Metadata} from "../types.js"
+ */
 
 /** @param {string} text */
 export function usePrompt(text) {
@@ -29,15 +32,26 @@ export function useSeed(made) {
 export function useAllSettings(made, { seed = true, count = 1 } = {}) {
   const all = catalogue.get();
   if (!all) return;
+  const fits = fill(all, made, { seed, count });
+  showForm(fits ? t("used.all") : t("used.otherModel", { model: made.model_id ?? "?" }));
+}
+
+/**
+ * @param {Catalogue} all
+ * @param {Metadata} made
+ * @param {{seed: boolean, count: number}} options
+ * @returns {boolean} whether the form has the model that made it
+ */
+function fill(all, made, { seed, count }) {
   const known = all.models[made.model_id ?? ""];
   const fits = known && known.type !== "i2v";
   const model = fits ? known : (all.models[modelName.get()] ?? all.models[all.defaults.image]);
-  if (!model) return;
+  if (!model) return false;
   if (typeof made.prompt === "string") prompt.set(made.prompt);
   modelName.set(model.name);
   changeDraft(model, { ...draftFrom(model, seed ? made : { ...made, seed: undefined }), count });
   edited.set(null);
-  showForm(fits ? t("used.all") : t("used.otherModel", { model: made.model_id ?? "?" }));
+  return Boolean(fits);
 }
 
 /**
@@ -55,7 +69,10 @@ export const madeBy = ({ model_id, prompt: text, negative_prompt, settings }) =>
 });
 
 /** @param {Job} job */
-export const useJob = (job) => useAllSettings(madeBy(job), { count: job.settings.num_images ?? 1 });
+export const useJob = (job) => useAllSettings(madeBy(job), { count: countOf(job) });
+
+/** @param {Job} job */
+const countOf = (job) => job.settings.num_images ?? 1;
 
 /**
  * Change a waiting job: it waits on until its successor takes its place.
@@ -69,14 +86,18 @@ export function editJob(job) {
     const { width = 1, height = 1 } = job.settings;
     return showDialogue({ kind: "animate", source: { id, width, height }, made, replaces: job.id });
   }
-  useJob(job);
+  const all = catalogue.get();
+  if (!all) return;
+  const fits = fill(all, made, { seed: true, count: countOf(job) });
   edited.set(job.id);
+  // What is changed is said beside the button.
+  showForm(fits ? "" : t("used.otherModel", { model: job.model_id }));
 }
 
 /** @param {string} message */
 function showForm(message) {
   closeDialogue();
   go(hrefOf(""));
-  toast(message);
+  if (message) toast(message);
   requestAnimationFrame(() => document.getElementById("prompt")?.focus());
 }
