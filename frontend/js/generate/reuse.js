@@ -7,10 +7,7 @@ import { toast } from "../core/toasts.js";
 import { edited } from "../core/editing.js";
 import { closeDialogue, showDialogue } from "../ui/dialogues.js";
 
-/**
- * @import {Catalogue} from "../core/models.js"
- * @import {Job, Metadata} from "../types.js"
- */
+/** @import {Job, Metadata} from "../types.js" */
 
 /** @param {string} text */
 export function usePrompt(text) {
@@ -27,31 +24,22 @@ export function useSeed(made) {
 
 /**
  * @param {Metadata} made
- * @param {{seed?: boolean, count?: number}} [options] `count`: pictures to be made; a medium is one
+ * @param {{seed?: boolean, count?: number, replaces?: string | null}} [options] `count`: pictures to be made; a
+ *   medium is one. `replaces`: the waiting job whose place the next one takes; the form says so itself
  */
-export function useAllSettings(made, { seed = true, count = 1 } = {}) {
+export function useAllSettings(made, { seed = true, count = 1, replaces = null } = {}) {
   const all = catalogue.get();
   if (!all) return;
-  const fits = fill(all, made, { seed, count });
-  showForm(fits ? t("used.all") : t("used.otherModel", { model: made.model_id ?? "?" }));
-}
-
-/**
- * @param {Catalogue} all
- * @param {Metadata} made
- * @param {{seed: boolean, count: number}} options
- * @returns {boolean} whether the form has the model that made it
- */
-function fill(all, made, { seed, count }) {
   const known = all.models[made.model_id ?? ""];
   const fits = known && known.type !== "i2v";
   const model = fits ? known : (all.models[modelName.get()] ?? all.models[all.defaults.image]);
-  if (!model) return false;
+  if (!model) return;
   if (typeof made.prompt === "string") prompt.set(made.prompt);
   modelName.set(model.name);
   changeDraft(model, { ...draftFrom(model, seed ? made : { ...made, seed: undefined }), count });
-  edited.set(null);
-  return Boolean(fits);
+  edited.set(replaces);
+  const done = replaces ? "" : t("used.all");
+  showForm(fits ? done : t("used.otherModel", { model: made.model_id ?? "?" }));
 }
 
 /**
@@ -68,11 +56,12 @@ export const madeBy = ({ model_id, prompt: text, negative_prompt, settings }) =>
   seed: settings.seed,
 });
 
-/** @param {Job} job */
-export const useJob = (job) => useAllSettings(madeBy(job), { count: countOf(job) });
-
-/** @param {Job} job */
-const countOf = (job) => job.settings.num_images ?? 1;
+/**
+ * @param {Job} job
+ * @param {string | null} [replaces]
+ */
+export const useJob = (job, replaces) =>
+  useAllSettings(madeBy(job), { count: job.settings.num_images ?? 1, replaces });
 
 /**
  * Change a waiting job: it waits on until its successor takes its place.
@@ -86,12 +75,7 @@ export function editJob(job) {
     const { width = 1, height = 1 } = job.settings;
     return showDialogue({ kind: "animate", source: { id, width, height }, made, replaces: job.id });
   }
-  const all = catalogue.get();
-  if (!all) return;
-  const fits = fill(all, made, { seed: true, count: countOf(job) });
-  edited.set(job.id);
-  // What is changed is said beside the button.
-  showForm(fits ? "" : t("used.otherModel", { model: job.model_id }));
+  useJob(job, job.id);
 }
 
 /** @param {string} message */
