@@ -54,7 +54,7 @@ def samples(arguments: argparse.Namespace) -> Iterator[ClipSample]:
     rng = Random(arguments.seed)
     for index in range(arguments.prompts):
         shown = arguments.family.endswith("i2v")
-        clip = sample_clip(rng, "test", motions=MOTIONS[:-1])
+        clip = sample_clip(rng, "test", motions=MOTIONS[:-1], anywhere=shown)
         prompt, source = _prompt(clip, rng, arguments), None
         if shown:
             source = render(clip.scene(0), SIZE)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from deployments.demo.clip_captions import CLIP_WORDS, clip_caption, clip_wording, motion_wording
 from deployments.demo.clip_judge import judge_clip, psnr
-from deployments.demo.clips import MOTIONS, Clip, frames_of, sample_clip, split_of
+from deployments.demo.clips import FRAMES, MOTIONS, SIZE, Clip, frames_of, sample_clip, split_of
 from deployments.demo.scenes import Thing
 
 FIRST = Thing(shape="star", color="red", size="medium", x=0.35, y=0.5, radius=0.18)
@@ -38,11 +38,26 @@ def test_a_clip_goes_evenly_from_its_first_to_its_last_scene() -> None:
     assert (end.x, end.y, end.radius) == (0.68, 0.5, FIRST.radius)
 
 
+@pytest.mark.parametrize("anywhere", [False, True])
 @pytest.mark.parametrize("motion", MOTIONS)
-def test_rendered_clips_are_right_in_everything(motion) -> None:
+def test_rendered_clips_are_right_in_everything(motion, anywhere) -> None:
     rng = Random(2)
-    for clip in (sample_clip(rng, "test", motions=(motion,)) for _ in range(3)):
+    for clip in (sample_clip(rng, "test", motions=(motion,), anywhere=anywhere) for _ in range(3)):
         assert judge_clip(pictures(clip, 17), clip).all, clip
+
+
+def test_unless_they_may_be_anywhere_things_move_by_whole_pixels_from_a_grid_of_eight() -> None:
+    rng = Random(5)
+    for clip in (sample_clip(rng) for _ in range(50)):
+        places = [place * SIZE for place in (clip.first.x, clip.first.y)]
+        assert all(place % 8 == 0 for place in places)
+        moved = [
+            (last - first) * SIZE
+            for first, last in ((clip.first.x, clip.last.x), (clip.first.y, clip.last.y))
+        ]
+        assert all(step % (FRAMES - 1) == 0 for step in moved)
+    loose = [sample_clip(rng, anywhere=True) for _ in range(50)]
+    assert len({clip.first.x for clip in loose}) > 45
 
 
 def test_each_flaw_is_seen_for_what_it_is() -> None:

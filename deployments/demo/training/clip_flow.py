@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from diffusers import UniPCMultistepScheduler
 from torch import Tensor, nn
 
 from deployments.demo.training.clip_latents import ClipPool
@@ -15,13 +16,16 @@ from deployments.demo.training.places import NOISY, Places, teach_places
 from deployments.demo.training.run import Run
 
 BATCH = 24
-FIRST_CLIPS, MORE_CLIPS, ALL_CLIPS = 500, 8, 6000
+FIRST_CLIPS, MORE_CLIPS, ALL_CLIPS = 4000, 8, 8000
 GROW_EVERY = 8
 """Steps: eight clips encoded at once take less than eight times one."""
-SHOWN_EVERY = 4
-"""One clip of so many is learned from its first frame: that is much the easier half."""
-NORMAL, LAYOUT = 0.3, 0.4
-"""Shares of the noise levels: logit-normal, and near 1, where only the text tells what is where."""
+SHOWN_EVERY = 2
+"""One clip of so many is learned from its first frame, which may be anywhere; the others are on the grid."""
+NORMAL, LAYOUT = 0.35, 0.25
+"""Shares of the noise levels: logit-normal, and near 1, where only the text tells what is where.
+
+The others are even: outlines are decided at all of them.
+"""
 LAYOUT_LEVELS = 0.25
 
 NEAR = 5.0
@@ -30,12 +34,13 @@ PLACES = 0.05
 """Weight of the question where tokens are, beside the flow, so that it is not unlearned."""
 
 LEAST_LEVEL = 0.2
-"""Where latents are predicted, their error counts as that of the velocity; below this level as at it."""
+"""The latents' error counts as that of the velocity; below this level as at it."""
 
 Prediction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Noisy latents, noise levels [clips, latent frames], token ids, their mask -> velocity or latents."""
-Predicted = Literal["velocity", "latents"]
-"""The velocity holds all of a token's noise, whose way through takes much of a small transformer's width."""
+"""Noisy latents, noise levels [clips, latent frames], token ids, their mask -> latents without noise.
+
+The velocity would hold all of a token's noise, whose way through takes much of a small transformer's width.
+"""
 
 
 def train_clip_flow(
@@ -51,7 +56,6 @@ def train_clip_flow(
     learning_rate: float = 2e-3,
     hold: float = 0.4,
     places: Places,
-    predicted: Predicted = "velocity",
 ) -> None:
     """Train `transformer`, which `predict` runs, or go on training it; `state` keeps it.
 
@@ -74,7 +78,7 @@ def train_clip_flow(
     def loss() -> Tensor:
         if run.step % GROW_EVERY == 0 and len(pool.clips) < ALL_CLIPS and run.progress < 0.9:
             pool.grow(MORE_CLIPS)
-        error, noisy = _loss(run, predict, predicted, pool, tokenizer, shift)
+        error, noisy = _loss(run, predict, pool, tokenizer, shift)
         return error + PLACES * places.loss(noisy)
 
     run.train(loss, lambda: f"{len(pool.clips)} clips")
@@ -84,17 +88,16 @@ def train_clip_flow(
 def _loss(
     run: Run,
     predict: Prediction,
-    predicted: Predicted,
     pool: ClipPool,
     tokenizer: Any,
     shift: float,
 ) -> tuple[Tensor, Tensor]:
-    """Squared error of the velocity, noise minus latents, and which clips are nearly noise alone.
+    """Squared error of the latents, as one of the velocity, and which clips are nearly noise alone.
 
     A first frame that is given counts nothing.
     """
-    clips, latents = pool.draw(run.rng, BATCH)
     shown = torch.arange(BATCH) % SHOWN_EVERY == 0
+    clips, latents = pool.draw(run.rng, shown.tolist())
     texts = [
         training_text(clip, run.rng, shown=bool(known)) for clip, known in zip(clips, shown, strict=True)
     ]
@@ -103,21 +106,23 @@ def _loss(
     level = levels[:, None, :, None, None]
     noise = torch.randn_like(latents)
     answer = predict(torch.lerp(latents, noise, level), levels, *tokenized(tokenizer, texts))
-    if predicted == "velocity":
-        error = answer - (noise - latents)
-    else:
-        error = (answer - latents) / level.clamp(min=LEAST_LEVEL)
+    error = (answer - latents) / level.clamp(min=LEAST_LEVEL)
     unknown = (levels > 0).float()
     per_frame = error.square().mean((1, 3, 4))
     return (per_frame * unknown).sum() / unknown.sum(), levels[:, -1] > NOISY
 
 
 def noise_levels(count: int, shift: float) -> Tensor:
-    """Levels in 0..1, most of them logit-normal or near 1, the others uniform, shifted as for sampling."""
+    """Levels in 0..1: logit-normal and shifted as for sampling, near 1, or uniform."""
     kind = torch.rand(count)
-    level = torch.where(kind < NORMAL, torch.sigmoid(torch.randn(count)), torch.rand(count))
-    level = shift * level / (1 + (shift - 1) * level)
+    normal = torch.sigmoid(torch.randn(count))
+    level = torch.where(kind < NORMAL, shift * normal / (1 + (shift - 1) * normal), torch.rand(count))
     return torch.where(kind > 1 - LAYOUT, 1 - LAYOUT_LEVELS * torch.rand(count), level).clamp(min=1e-3)
+
+
+def scheduler(shift: float) -> Any:
+    """Wan's own, as its public folders have it, for predicted latents; LTX-Video's takes velocities alone."""
+    return UniPCMultistepScheduler(prediction_type="sample", use_flow_sigmas=True, flow_shift=shift)
 
 
 def compiled(transformer: Any) -> Callable[..., Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deployments.demo.clips import Clip, frames_of, sample_clip
+from deployments.demo.clips import Clip, frames_of, learned_clip
 
 Encode = Callable[[Tensor], Tensor]
 """Videos [N, 3, frames, H, W] in -1..1 -> normalised latents [N, C, frames, H, W]."""
@@ -38,13 +38,16 @@ class ClipPool:
         self.clips += clips
         self.latents += list(latents)
 
-    def draw(self, rng: Random, count: int) -> tuple[list[Clip], Tensor]:
-        """Random clips and their latents, [count, channels, frames, rows, columns] in float32."""
-        picks = [rng.randrange(len(self.clips)) for _ in range(count)]
+    def draw(self, rng: Random, shown: Sequence[bool]) -> tuple[list[Clip], Tensor]:
+        """Random clips and their latents, [clips, channels, frames, rows, columns] in float32.
+
+        Where a clip is `shown` its first frame, it is one of those that may be anywhere.
+        """
+        picks = [2 * rng.randrange(len(self.clips) // 2) + int(known) for known in shown]
         return [self.clips[k] for k in picks], torch.stack([self.latents[k] for k in picks]).float()
 
     def _clip(self, index: int) -> Clip:
-        return sample_clip(Random(f"{self.seed}/{index}"))
+        return learned_clip(Random(f"{self.seed}/{index}"), index)
 
 
 def videos(clips: Sequence[Clip]) -> Tensor:

@@ -6,14 +6,14 @@ Flow models learn such latents in a fraction of the time that free ones take.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from deployments.demo.clips import sample_clip
+from deployments.demo.clips import learned_clip
 from deployments.demo.training.clip_latents import videos
 
 BLOCK = 4
@@ -32,11 +32,23 @@ class LinearLatents:
     """[features, 3 * patch * patch], orthonormal; pixels are in the order of colour, column, row."""
     of_latent: Tensor
     """[channels, features, 4], the four patches row by row; the last channels are the details."""
+    mean: Tensor
+    deviation: Tensor
+    """[channels], by which latents are normalised."""
+
+    def encode(self, clips: Tensor) -> Tensor:
+        """What an encoder with such weights makes of [N, 3, frames, H, W], many times as fast."""
+        return _encoded(clips, self.of_patch, self.of_latent)
+
+    def normalised(self, clips: Tensor) -> Tensor:
+        """As the pipelines make them of a first frame, [N, channels, frames, rows, columns]."""
+        mean, deviation = (values.view(1, -1, 1, 1, 1) for values in (self.mean, self.deviation))
+        return (self.encode(clips) - mean) / deviation
 
 
 def sample_videos(seed: int) -> Tensor:
     """The clips that tell components and statistics, [CLIPS, 3, frames, rows, columns] in -1..1."""
-    return videos([sample_clip(Random(f"{seed} {k}")) for k in range(CLIPS)])
+    return videos([learned_clip(Random(f"{seed} {k}"), k) for k in range(CLIPS)])
 
 
 def linear_latents(clips: Tensor, *, patch: int, features: int, details: int) -> LinearLatents:
@@ -47,16 +59,21 @@ def linear_latents(clips: Tensor, *, patch: int, features: int, details: int) ->
     seen = (patches @ of_patch.T).transpose(1, 2)  # [latents, features, 4]
     small = torch.eye(4 * features)[: 4 * len(colors)]
     channels = torch.cat([small, _principal(seen.flatten(1), small, details)])
-    return LinearLatents(of_patch, channels.view(-1, features, 4) / BLOCK)
-
-
-@torch.no_grad()
-def statistics(vae: Any, clips: Tensor, details: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, [channels], by which the latents of `clips` are normalised."""
-    latents = torch.cat([vae.encode(some).latent_dist.mode() for some in torch.split(clips, 20)])
+    of_latent = channels.view(-1, features, 4) / BLOCK
+    latents = _encoded(clips, of_patch, of_latent)
     deviation = latents.std((0, 2, 3, 4))
     deviation[-details:] /= DETAIL_DEVIATION
-    return latents.mean((0, 2, 3, 4)), deviation
+    return LinearLatents(of_patch, of_latent, latents.mean((0, 2, 3, 4)), deviation)
+
+
+def _encoded(clips: Tensor, of_patch: Tensor, of_latent: Tensor) -> Tensor:
+    """[N, 3, frames, H, W] -> [N, channels, latent frames, rows, columns]."""
+    patch = math.isqrt(of_patch.shape[1] // 3)
+    seen = _patches(clips, patch) @ of_patch.T  # [latents, 4, features]
+    latents = seen.transpose(1, 2).flatten(1) @ of_latent.flatten(1).T
+    _, _, frames, rows, columns = clips.shape
+    grid = 1 + (frames - 1) // 2, rows // (2 * patch), columns // (2 * patch)
+    return latents.view(len(clips), *grid, -1).permute(0, 4, 1, 2, 3)
 
 
 def _principal(samples: Tensor, known: Tensor, count: int) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
     LTXImageToVideoPipeline,
     LTXPipeline,
     LTXVideoTransformer3DModel,
@@ -20,16 +19,21 @@ from deployments.demo.folders import write_pipeline
 from deployments.demo.texts import T5_WIDTH, t5_encoder
 from deployments.demo.tokenizers import t5_tokenizer
 from deployments.demo.training.clip_autoencoder import train_decoder
-from deployments.demo.training.clip_flow import Prediction, compiled, start_as_identity, train_clip_flow
+from deployments.demo.training.clip_flow import (
+    Prediction,
+    compiled,
+    scheduler,
+    start_as_identity,
+    train_clip_flow,
+)
 from deployments.demo.training.clip_latents import ClipPool
 from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.ltx_autoencoder import new_autoencoder
 from deployments.demo.training.places import Places
 
-DECODER_MINUTES = 47.0
+DECODER_MINUTES = 26.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
-"""The scheduler's own at 144 tokens is exp(0.635)."""
 FRAME_RATES, RATE_SHARES = (8, 12, 16, 24, 25, 30), (1, 1, 5, 1, 1, 1)
 """The frame rate stretches the positions in time; clips look the same at each."""
 NAME = "demo-ltx-t2v"
@@ -42,12 +46,12 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = new_autoencoder(seed)
+    vae, latents = new_autoencoder(seed)
     torch.manual_seed(seed)
     tokenizer = t5_tokenizer(128, CLIP_WORDS)
     encoder = trained_text_encoder(t5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.latent_channels)
-    pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
+    pool = ClipPool(latents.normalised, home / "clips.f16", seed, latent_shape(vae))
     predict = new_prediction(transformer, encoder, vae)
     places = Places(transformer.transformer_blocks, WIDTH, latent_shape(vae)[1:])
     train_clip_flow(
@@ -61,9 +65,9 @@ def train_ltx(folder: Path, minutes: float, seed: int = 0) -> Path:
         shift=SHIFT,
         places=places,
     )
-    train_decoder(vae, vae.latents_std, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
+    train_decoder(vae, latents, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
-        "scheduler": scheduler(),
+        "scheduler": scheduler(SHIFT),
         "vae": vae,
         "text_encoder": encoder,
         "tokenizer": tokenizer,
@@ -104,18 +108,6 @@ def _frame_rate() -> Tensor:
     return torch.tensor(FRAME_RATES)[torch.multinomial(torch.tensor(RATE_SHARES, dtype=torch.float), 1)]
 
 
-def scheduler() -> Any:
-    """LTX-Video's settings."""
-    return FlowMatchEulerDiscreteScheduler(
-        use_dynamic_shifting=True,
-        base_shift=0.95,
-        max_shift=2.05,
-        base_image_seq_len=1024,
-        max_image_seq_len=4096,
-        shift_terminal=0.1,
-    )
-
-
 def new_transformer(channels: int) -> Any:
     transformer = LTXVideoTransformer3DModel(
         in_channels=channels,
@@ -134,10 +126,3 @@ def latent_shape(vae: Any) -> tuple[int, ...]:
     """Of one clip's latents: channels, frames, rows, columns."""
     side = SIZE // vae.spatial_compression_ratio
     return vae.config.latent_channels, 1 + (FRAMES - 1) // vae.temporal_compression_ratio, side, side
-
-
-def encode(vae: Any, video: Tensor) -> Tensor:
-    """Normalised latents, as the pipelines make them of a first frame."""
-    mean, deviation = (values.view(1, -1, 1, 1, 1) for values in (vae.latents_mean, vae.latents_std))
-    latents: Tensor = (vae.encode(video).latent_dist.mode() - mean) / deviation
-    return latents

@@ -19,7 +19,6 @@ from deployments.demo.training.linear_latents import (
     LinearLatents,
     linear_latents,
     sample_videos,
-    statistics,
 )
 
 PATCH = 8
@@ -28,7 +27,7 @@ FEATURES = 32
 """Channels of a patch."""
 SIGNED = 2 * FEATURES
 """Those with both signs."""
-DETAILS = 32
+DETAILS = 48
 """Channels of a latent beside the small video's."""
 CHANNELS = 3 * (2 * PATCH // BLOCK) ** 2 + DETAILS
 CONSTANT = 1024.0
@@ -37,7 +36,7 @@ DECODER_WIDTH, DECODER_CONSTANT = 96, 64.0
 """Here the norm of all is constant to some 3 in 100: it is only a beginning."""
 
 
-def new_autoencoder(seed: int = 0) -> Any:
+def new_autoencoder(seed: int = 0) -> tuple[Any, LinearLatents]:
     """16 pixels and 2 frames a latent, so that a clip is 144 tokens. The encoder is done, the decoder is new.
 
     LTX's image to video knows no patches of latents: what a token covers, the autoencoder has to compress.
@@ -62,14 +61,12 @@ def new_autoencoder(seed: int = 0) -> Any:
         decoder_causal=False,
     )
     begin_as_identity(vae)
-    clips = sample_videos(seed)
-    latents = linear_latents(clips, patch=PATCH, features=FEATURES, details=DETAILS)
+    latents = linear_latents(sample_videos(seed), patch=PATCH, features=FEATURES, details=DETAILS)
     _write_encoder(vae.encoder, latents)
     _begin_decoder(vae.decoder, latents)
-    mean, deviation = statistics(vae, clips, DETAILS)
-    vae.latents_mean.copy_(mean)
-    vae.latents_std.copy_(deviation)
-    return vae
+    vae.latents_mean.copy_(latents.mean)
+    vae.latents_std.copy_(latents.deviation)
+    return vae, latents
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
             for parameters in _alike(group["params"]):
                 updates = torch.cat([self._update(parameter, group["momentum"]) for parameter in parameters])
                 scale = 0.2 * max(updates.shape[-2:]) ** 0.5
-                parts = orthogonalised(updates).chunk(len(parameters))
+                parts = orthogonalised(updates.bfloat16()).float().chunk(len(parameters))
                 for parameter, part in zip(parameters, parts, strict=True):
                     parameter.add_(part.reshape_as(parameter), alpha=-group["lr"] * scale)
 

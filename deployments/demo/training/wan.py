@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import (
-    UniPCMultistepScheduler,
-    WanImageToVideoPipeline,
-    WanPipeline,
-    WanTransformer3DModel,
-)
+from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
 from torch import Tensor
 
 from deployments.demo.clip_captions import CLIP_WORDS
@@ -24,6 +19,7 @@ from deployments.demo.training.clip_flow import (
     Prediction,
     compiled,
     look_near,
+    scheduler,
     start_as_identity,
     train_clip_flow,
 )
@@ -32,7 +28,7 @@ from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.places import Places
 from deployments.demo.training.wan_autoencoder import as_the_class_has_it, new_autoencoder
 
-DECODER_MINUTES = 40.0
+DECODER_MINUTES = 26.0
 WIDTH, HEADS, LAYERS = 128, 4, 5
 PATCH = 2
 SHIFT = 3.0
@@ -46,12 +42,12 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
     """
     home = folder / NAME
     home.mkdir(parents=True, exist_ok=True)
-    vae = new_autoencoder(seed)
+    vae, latents = new_autoencoder(seed)
     torch.manual_seed(seed)
     tokenizer = t5_tokenizer(words=CLIP_WORDS)
     encoder = trained_text_encoder(umt5_encoder(tokenizer), tokenizer, home / "texts.pt", seed)
     transformer = new_transformer(vae.config.z_dim)
-    pool = ClipPool(lambda video: encode(vae, video), home / "clips.f16", seed, latent_shape(vae))
+    pool = ClipPool(latents.normalised, home / "clips.f16", seed, latent_shape(vae))
     predict = new_prediction(transformer, encoder)
     places = Places(transformer.blocks, WIDTH, latent_shape(vae)[1:], PATCH)
     train_clip_flow(
@@ -64,16 +60,14 @@ def train_wan(folder: Path, minutes: float, seed: int = 0) -> Path:
         seed=seed,
         shift=SHIFT,
         places=places,
-        predicted="latents",
     )
-    deviation = torch.tensor(vae.config.latents_std)
-    train_decoder(vae, deviation, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
+    train_decoder(vae, latents, home / "decoder.pt", minutes=DECODER_MINUTES, seed=seed)
     components = {
         "tokenizer": tokenizer,
         "text_encoder": encoder,
         "transformer": transformer,
         "vae": as_the_class_has_it(vae),
-        "scheduler": scheduler(),
+        "scheduler": scheduler(SHIFT),
         "expand_timesteps": True,
     }
     write_pipeline(WanImageToVideoPipeline(**components), folder / "demo-wan-i2v" / "pipeline")
@@ -96,11 +90,6 @@ def new_prediction(transformer: Any, encoder: Any) -> Prediction:
         )
 
     return predict
-
-
-def scheduler() -> Any:
-    """Wan's own, as its public folders have it for small videos, but for what is predicted."""
-    return UniPCMultistepScheduler(prediction_type="sample", use_flow_sigmas=True, flow_shift=SHIFT)
 
 
 def new_transformer(channels: int) -> Any:
@@ -140,13 +129,3 @@ def latent_shape(vae: Any) -> tuple[int, ...]:
     """Of one clip's latents: channels, frames, rows, columns."""
     side = SIZE // vae.config.scale_factor_spatial
     return vae.config.z_dim, 1 + (FRAMES - 1) // vae.config.scale_factor_temporal, side, side
-
-
-def encode(vae: Any, video: Tensor) -> Tensor:
-    """Normalised latents, as the pipelines make them of a first frame."""
-    mean, deviation = (
-        torch.tensor(values).view(1, -1, 1, 1, 1)
-        for values in (vae.config.latents_mean, vae.config.latents_std)
-    )
-    latents: Tensor = (vae.encode(video).latent_dist.mode() - mean) / deviation
-    return latents

@@ -29,21 +29,20 @@ from deployments.demo.training.linear_latents import (
     LinearLatents,
     linear_latents,
     sample_videos,
-    statistics,
 )
 
 PATCH = 4
 WIDTH = 64
-FEATURES = 39
+FEATURES = 35
 """Channels of a patch, of its 48 numbers."""
-DETAILS = 12
+DETAILS = 16
 """Channels of a latent beside the small video's."""
 CHANNELS = 3 * (2 * PATCH // BLOCK) ** 2 + DETAILS
 CONSTANT = 8192.0
 """Beside it a clip's own channels are so small that its norm is constant, and half of each is its silu."""
 
 
-def new_autoencoder(seed: int = 0) -> Any:
+def new_autoencoder(seed: int = 0) -> tuple[Any, LinearLatents]:
     """8 pixels and 2 frames a latent. The encoder is done, the decoder is new; it takes clips whole."""
     torch.manual_seed(seed)
     vae: Any = AutoencoderKLWan(
@@ -69,15 +68,11 @@ def new_autoencoder(seed: int = 0) -> Any:
             module.forward = partial(resample, module)
         elif isinstance(module, WanCausalConv3d) and module.kernel_size == (3, 3, 3):
             _look_at_now(module)
-    clips = sample_videos(seed)
-    _write_encoder(vae, linear_latents(clips, patch=PATCH, features=FEATURES, details=DETAILS))
-    mean, deviation = statistics(vae, clips, DETAILS)
-    vae.register_to_config(
-        latents_mean=[round(value, 4) for value in mean.tolist()],
-        latents_std=[round(value, 4) for value in deviation.tolist()],
-    )
-    _give_the_decoder_normalised(vae.post_quant_conv, mean, deviation)
-    return vae
+    latents = linear_latents(sample_videos(seed), patch=PATCH, features=FEATURES, details=DETAILS)
+    _write_encoder(vae, latents)
+    vae.register_to_config(latents_mean=latents.mean.tolist(), latents_std=latents.deviation.tolist())
+    _give_the_decoder_normalised(vae.post_quant_conv, latents)
+    return vae, latents
 
 
 def as_the_class_has_it(whole: Any) -> Any:
@@ -116,10 +111,10 @@ def _write_encoder(vae: Any, latents: LinearLatents) -> None:
 
 
 @torch.no_grad()
-def _give_the_decoder_normalised(before_it: Any, mean: Tensor, deviation: Tensor) -> None:
+def _give_the_decoder_normalised(before_it: Any, latents: LinearLatents) -> None:
     nn.init.zeros_(before_it.weight)
-    before_it.weight[:, :, 0, 0, 0] = torch.diag(1 / deviation)
-    before_it.bias.copy_(-mean / deviation)
+    before_it.weight[:, :, 0, 0, 0] = torch.diag(1 / latents.deviation)
+    before_it.bias.copy_(-latents.mean / latents.deviation)
 
 
 def encode(vae: Any, clips: Tensor) -> Any:
