@@ -15,16 +15,16 @@ from deployments.demo.judge import Blob, background_color, find_blob, is_present
 from deployments.demo.scenes import COLORS, Color
 
 TRAVELLED = 0.15
-"""Of the side, between the first and the last frame: about half of what training clips travel."""
+"""Of the side, between the first and the last frame: three fifths of what training clips travel."""
 STRAIGHT = 0.5
 """At most this much across, for each step along."""
 SCALED = 1.25
 """The thing's width in the last frame against the first."""
 RESTING = 0.07, 1.2
 JUMP = 0.09
-"""Of the side, from one frame to the next: four times an even step."""
+"""Of the side, from one frame to the next: nearly six times an even step."""
 PULSE = 1.35
-"""The thing's area from one frame to the next; an even step of growing is 1.17 at most."""
+"""The thing's area from one frame to the next; an even step of growing is 1.08 at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
