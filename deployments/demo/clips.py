@@ -24,7 +24,10 @@ SCALES: dict[Motion, float] = {"growing": GROWTH, "shrinking": 1 / GROWTH}
 """How many times its first size the thing has in the last frame."""
 RADII: dict[Size, float] = {"small": 0.17, "medium": 0.22, "large": 0.28}
 GROWING_RADII: dict[Size, float] = {"small": 0.16, "medium": 0.2}
-SHRINKING_RADII: dict[Size, float] = {"medium": 0.16 * GROWTH, "large": 0.2 * GROWTH}
+SHRINKING_RADII: dict[Size, float] = {
+    "medium": GROWING_RADII["small"] * GROWTH,
+    "large": GROWING_RADII["medium"] * GROWTH,
+}
 TRAVEL = 0.25
 """A pixel a frame, so that latents repeat after some frames, a step further on."""
 MIDDLES = (-0.125, 0.125)
