@@ -18,7 +18,7 @@ from deployments.demo.training.run import Run
 BATCH = 4
 DECODER_NOISE = 0.2
 """The decoder learns to make crisp frames of latents that are slightly off."""
-FIRST_FRAME = 0.3
+FIRST_FRAME = 1.0
 """How much more the first frame counts when the decoder learns alone: image to video has to keep it."""
 
 
