@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
-        description="Signs what is told to webhook_hosts: any text, or whsec_ and 24 to 64 bytes in base64.",
+        description="Signs what is told to webhook_hosts: 16 bytes of text or more, or whsec_ and base64.",
     )
 
     dashboard_host: str = "127.0.0.1"

@@ -40,7 +40,8 @@ def no_capacity(spec: ModelSpec, share: float, gpus: float) -> JobError:
     return JobError(
         code="no_capacity",
         message=f"{spec.name} needs {share:g} GPUs, and there are {gpus:g}.",
-        hint=f"Add GPUs to the cluster, or lower `num_gpus` of {spec.name} in the model registry.",
+        hint=f"Add GPUs to the cluster, or lower `num_gpus` of {spec.name}, and of the others in its "
+        "deployment, in the model registry: a replica takes the largest.",
     )
 
 

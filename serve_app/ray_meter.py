@@ -21,12 +21,12 @@ class RayMeter:
     def __init__(self) -> None:
         self._jobs = Counter(
             "cyberimage_jobs_ended",
-            description="Jobs by the state in which they ended.",
+            description="Jobs that have begun to run, by the state in which they ended.",
             tag_keys=(*TAGS, "status"),
         )
         self._swaps = Counter(
             "cyberimage_swaps",
-            description="Runs for which another model had to leave.",
+            description="Completed jobs for which another family had to leave.",
             tag_keys=TAGS,
         )
         self._waiting = Gauge("cyberimage_waiting_jobs", description="Jobs that wait.", tag_keys=TAGS)

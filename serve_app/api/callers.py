@@ -30,10 +30,10 @@ class Caller:
         """The client whose jobs and media the caller may see; None for everyone's."""
         return None if self.admin else self.client
 
-    def must_be_admin(self) -> None:
+    def must_be_admin(self, why: str = "This concerns every client") -> None:
         """Raises Forbidden."""
         if not self.admin:
-            raise Forbidden("This concerns every client, so it wants an admin key (CYBERIMAGE_ADMIN_KEYS)")
+            raise Forbidden(f"{why}, so it wants an admin key (CYBERIMAGE_ADMIN_KEYS)")
 
 
 class Keys:

@@ -89,7 +89,7 @@ def _availability(spec: ModelSpec, downloads: DownloadSettings) -> tuple[bool, s
     if status(spec, downloads).present:
         return True, None
     if not spec.download_enabled:
-        return False, "its download is disabled by its DOWNLOAD_MODEL variable"
+        return False, "its download is turned off (download_enabled, or DOWNLOAD_MODEL_<N>)"
     if spec.source.kind == "local":
         return False, f"its folder is missing or incomplete: {spec.repo}"
     if downloads.offline:

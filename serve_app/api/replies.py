@@ -138,6 +138,7 @@ class JobReply(_Reply):
     eta_seconds: float | None
     waiting: WhyWaiting | None = Field(default=None, description="Of a pending job.")
     attempts: int = Field(ge=0)
+    priority: int
     load_seconds: float | None = None
     run_seconds: float | None = None
     warmth: Warmth | None = None
@@ -233,6 +234,13 @@ class Counts(_Reply):
     total: int = Field(ge=0)
 
 
+class ModelCounts(Counts):
+    """A model's jobs of the last day, and what their runs and loads took on average."""
+
+    avg_run_seconds: float | None
+    avg_load_seconds: float | None
+
+
 class Memory(_Reply):
     """What a deployment's model process holds."""
 
@@ -243,7 +251,10 @@ class Memory(_Reply):
 
 class Deployment(_Reply):
     replicas: int = Field(ge=0)
+    starting: int = Field(ge=0)
+    running_jobs: int = Field(ge=0)
     state: str
+    message: str
     loaded_model: str | None
     idle_seconds: float | None
     memory: Memory | None = Field(description="By its latest run; null before the first.")
@@ -268,12 +279,17 @@ class Queue(Counts):
     paused: bool
     recent_24h: Counts | None = None
     avg_processing_time_seconds: float | None = None
-    models: dict[str, Counts] | None = None
+    models: dict[str, ModelCounts] | None = None
     failure_rate: float | None = None
     waiting: list[WaitingJob] | None = Field(default=None, description="The first 100 that wait.")
     deployments: dict[str, Deployment] | None = None
     gpus: Gpus | None = None
     dashboard_url: str | None = Field(default=None, description="Ray's dashboard, for admins where known.")
+
+
+class Licence(_Reply):
+    name: str
+    url: str | None
 
 
 class Model(_Reply):
@@ -290,9 +306,15 @@ class Model(_Reply):
     files: list[str]
     step_config: dict[str, Any]
     supports_negative_prompt: bool
+    default_negative_prompt: str
     loaded: bool
     available: bool
-    reason: str | None
+    reason: str | None = Field(description="Why it is not available, or what its first job has to do.")
+    demo: bool
+    licence: Licence
+    memory_gb: float = Field(description="GPU memory of a run with all weights resident, GiB.")
+    download_gb: float = Field(description="10^9 bytes.")
+    num_gpus: float = Field(description="Of one replica.")
 
 
 class Models(_Reply):

@@ -80,6 +80,17 @@ TagNames = Annotated[list[TagName], Field(max_length=MOST_TAGS)]
 # Limits stand before the validator, or the description of the API would lack them.
 Seed = Annotated[int, Field(ge=-1, le=MAX_SEED, description="-1 or absent: a random one."), NUMBER]
 
+Priority = Annotated[
+    int,
+    Field(
+        ge=-100,
+        le=100,
+        description="Waiting jobs of a higher one go first. Below 0: when nothing else waits. "
+        "Above 0: ahead of every client's, so where there are keys it wants an admin's.",
+    ),
+    NUMBER,
+]
+
 #: The hosts that are allowed are among the settings, so the description of the API has more of it.
 WebhookUrl = Annotated[str, Field(max_length=2000), BeforeValidator(_text)]
 
@@ -135,6 +146,7 @@ class GenerateBody(BaseModel):
     prompt: Text = Field(examples=["a large red circle on a blue background"])
     negative_prompt: Text | None = None
     settings: ImageSettings = Field(default_factory=ImageSettings)
+    priority: Priority = 0
     webhook_url: WebhookUrl | None = None
 
 
@@ -146,6 +158,7 @@ class GenerateT2VBody(BaseModel):
     prompt: Text = Field(examples=["a red circle moving to the right"])
     negative_prompt: Text | None = None
     settings: VideoSettings = Field(default_factory=VideoSettings)
+    priority: Priority = 0
     webhook_url: WebhookUrl | None = None
 
 
@@ -157,6 +170,7 @@ class GenerateVideoBody(BaseModel):
     video_prompt: Text
     negative_prompt: Text | None = None
     settings: VideoSettings = Field(default_factory=VideoSettings)
+    priority: Priority = 0
     webhook_url: WebhookUrl | None = None
 
 

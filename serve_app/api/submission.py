@@ -58,6 +58,7 @@ def new_job(
     negative_prompt: str,
     settings: dict[str, Any],
     *,
+    priority: int = 0,
     webhook_url: str | None = None,
 ) -> Job:
     """A job of complete settings. Raises InvalidRequest for a webhook's address that is not allowed."""
@@ -72,6 +73,7 @@ def new_job(
         settings=settings,
         seed=settings["seed"],
         created_at=services.clock(),
+        priority=priority,
         webhook_url=webhook_url,
     )
 
@@ -84,6 +86,7 @@ def checked_job(
     settings: ImageSettings | VideoSettings,
     *,
     source_image_id: str | None = None,
+    priority: int = 0,
     webhook_url: str | None = None,
 ) -> Job:
     """The job of a request, held against its model. `check_source` has found the source picture.
@@ -95,15 +98,17 @@ def checked_job(
     complete = complete_settings(spec, settings)
     if source_image_id is not None:
         complete["source_image_id"] = source_image_id
-    return new_job(services, spec, prompt, negative, complete, webhook_url=webhook_url)
+    return new_job(services, spec, prompt, negative, complete, priority=priority, webhook_url=webhook_url)
 
 
 async def submit(services: Services, caller: Caller, job: Job, once: Idempotency | None = None) -> Job:
     """Put the job on disk and wake the dispatcher; with a key that is known, the job it made comes back.
 
     Raises InvalidRequest for a model that may not be fetched, and the storage's errors for a full queue,
-    a used-up quota and a key of another request.
+    a used-up quota and a key of another request; Forbidden for a priority that is not the caller's to give.
     """
+    if job.priority > 0:
+        caller.must_be_admin("A priority above 0 goes ahead of every client's jobs")
     await _check_available(services, services.registry[job.model])
     settings = services.settings
     added = await services.blocking(
@@ -145,12 +150,19 @@ def _signed(job: Job, caller: Caller, once: Idempotency | None) -> Job:
 
 
 async def resubmit(services: Services, caller: Caller, job: Job, once: Idempotency | None) -> Job:
-    """A new job with the settings and the seed of an ended one."""
+    """A new job with the settings and the seed of an ended one; its priority, too, if that may be given."""
     spec = choose_model(services.registry, job.model, job.type)
     if (source_id := job.settings.get("source_image_id")) is not None:
         await check_source(services, caller, source_id)
-    url = job.webhook_url
-    again = new_job(services, spec, job.prompt, job.negative_prompt, dict(job.settings), webhook_url=url)
+    again = new_job(
+        services,
+        spec,
+        job.prompt,
+        job.negative_prompt,
+        dict(job.settings),
+        priority=job.priority if caller.admin else min(job.priority, 0),
+        webhook_url=job.webhook_url,
+    )
     return await submit(services, caller, again, once)
 
 
@@ -170,7 +182,8 @@ async def _check_available(services: Services, spec: ModelSpec) -> None:
     found = await services.blocking(status, spec, services.downloads)
     if not found.present:
         raise InvalidRequest(
-            f"Model {spec.name} is not here, and its DOWNLOAD_MODEL variable forbids to fetch it"
+            f"Model {spec.name} is not here, and its download is turned off "
+            "(download_enabled, or DOWNLOAD_MODEL_<N>)"
         )
 
 

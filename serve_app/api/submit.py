@@ -69,6 +69,7 @@ async def generate_video(
         body.negative_prompt,
         body.settings,
         source_image_id=body.source_image_id,
+        priority=body.priority,
         webhook_url=body.webhook_url,
     )
     job = await submit(services, caller, job, idempotency(key, request.url.path, body))
@@ -79,5 +80,11 @@ async def generate_video(
 def _text_job(services: Services, spec: ModelSpec, body: GenerateBody | GenerateT2VBody) -> Job:
     """The job of a prompt alone, for a picture or a clip."""
     return checked_job(
-        services, spec, body.prompt, body.negative_prompt, body.settings, webhook_url=body.webhook_url
+        services,
+        spec,
+        body.prompt,
+        body.negative_prompt,
+        body.settings,
+        priority=body.priority,
+        webhook_url=body.webhook_url,
     )

@@ -57,6 +57,12 @@ Frames = Annotated[
     int | None, typer.Option("--frames", help="Length of the clip.", show_default="the model's")
 ]
 Fps = Annotated[int | None, typer.Option("--fps", help="Frames per second.", show_default="the model's")]
+Priority = Annotated[
+    int | None,
+    typer.Option(
+        "--priority", help="Below 0: when nothing else waits. Above 0: ahead of others.", show_default="0"
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to save to.", file_okay=False)]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job's id and leave it to the server.")]
 
@@ -72,6 +78,7 @@ def generate(
     guidance: Guidance = None,
     seed: Seed = None,
     count: Count = None,
+    priority: Priority = None,
     out: Out = Path(),
     url: Url = None,
     api_key: ApiKey = None,
@@ -83,6 +90,7 @@ def generate(
     settings = _settings(width, height, steps, guidance, seed) | _given(num_images=count)
     with around.connect(url, api_key) as client:
         body = _body("model_id", _model(client, "image", model), "prompt", prompt, negative, settings)
+        body |= _given(priority=priority)
         _run(Task(kind="image", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
 
 
@@ -98,6 +106,7 @@ def t2v(
     seed: Seed = None,
     frames: Frames = None,
     fps: Fps = None,
+    priority: Priority = None,
     out: Out = Path(),
     url: Url = None,
     api_key: ApiKey = None,
@@ -109,6 +118,7 @@ def t2v(
     settings = _settings(width, height, steps, guidance, seed) | _given(num_frames=frames, fps=fps)
     with around.connect(url, api_key) as client:
         body = _body("model_id", _model(client, "t2v", model), "prompt", prompt, negative, settings)
+        body |= _given(priority=priority)
         _run(Task(kind="t2v", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
 
 
@@ -127,6 +137,7 @@ def i2v(
     seed: Seed = None,
     frames: Frames = None,
     fps: Fps = None,
+    priority: Priority = None,
     out: Out = Path(),
     url: Url = None,
     api_key: ApiKey = None,
@@ -139,7 +150,7 @@ def i2v(
     with around.connect(url, api_key) as client:
         name = _model(client, "i2v", model)
         body = _body("video_model_id", name, "video_prompt", prompt, negative, settings)
-        body["source_image_id"] = _source(client, image)
+        body |= _given(priority=priority) | {"source_image_id": _source(client, image)}
         _run(Task(kind="i2v", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
 
 

@@ -40,7 +40,7 @@ CLIENT_GONE = 499
         200: {
             "model": replies.Images,
             "content": replies.EVENTS,
-            "description": "The pictures; with `stream`, events as they come",
+            "description": "The pictures; with `stream`, events: previews, then the pictures",
         }
     },
 )

@@ -89,7 +89,8 @@ PICTURE_MODELS = "paint, sketch, switched-off"
         (
             "/api/generate",
             {"model_id": "switched-off", "prompt": "x"},
-            "Model switched-off is not here, and its DOWNLOAD_MODEL variable forbids to fetch it",
+            "Model switched-off is not here, and its download is turned off "
+            "(download_enabled, or DOWNLOAD_MODEL_<N>)",
         ),
     ],
 )

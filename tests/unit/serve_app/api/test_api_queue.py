@@ -191,7 +191,7 @@ async def test_a_model_that_cannot_be_used_says_why(idle: httpx.AsyncClient) -> 
     models = (await idle.get("/api/models")).json()["models"]
     assert not models["paint"]["available"]
     assert models["paint"]["reason"].startswith("its folder is missing or incomplete: ")
-    reason = "its download is disabled by its DOWNLOAD_MODEL variable"
+    reason = "its download is turned off (download_enabled, or DOWNLOAD_MODEL_<N>)"
     assert models["switched-off"]["reason"] == reason
 
 

@@ -48,6 +48,20 @@ def test_generate_sends_only_what_was_asked_for(run, server: FakeServer) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "route"),
+    [
+        (["generate"], "/api/generate"),
+        (["t2v"], "/api/generate_t2v"),
+        (["i2v", "0a1b"], "/api/generate_video"),
+    ],
+)
+def test_a_priority_is_sent_along(run, server: FakeServer, command: list[str], route: str) -> None:
+    assert run(*command, "a red circle", "--priority", "-1", "--no-wait").exit_code == 0
+    (body,) = server.sent("POST", route)
+    assert body["priority"] == -1
+
+
 def test_t2v_takes_the_first_model_of_its_type_and_saves_a_clip(
     run, server: FakeServer, tmp_path: Path
 ) -> None:
