@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 
 from serve_app.gpus import Gpus
 
@@ -25,6 +26,8 @@ PATIENCE = 2.0
 #: A model that has to be loaded overtakes only with so many seconds of waiting work per second of loading.
 #: In the simulation, without this all is done 9% later where many models are asked for.
 WORTH = 0.75
+#: Nobody has been overtaken.
+NOBODY: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,14 +86,6 @@ class Deployment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
-    """The first in line, and for how many seconds later jobs have been going ahead of it."""
-
-    id: str
-    overtaken_s: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Start:
     """One call to one replica: the jobs that it runs together."""
 
@@ -101,13 +96,13 @@ class Start:
 class Plan:
     """Calls to start, in this order.
 
-    `head` is the first in line after them that waits for room (None: nobody does), and `overtaken` says
-    whether one of them went ahead of it.
+    `head` is the first in line after them that waits for room; None: nobody does. `overtaken` are those that
+    were first in line, of all or of those that could have had a replica, when one of the calls went ahead.
     """
 
     starts: tuple[Start, ...] = ()
     head: str | None = None
-    overtaken: bool = False
+    overtaken: frozenset[str] = frozenset()
 
 
 def plan(
@@ -116,9 +111,9 @@ def plan(
     *,
     gpus: float,
     max_overtake_s: float,
-    head: Head | None = None,
+    overtaken_s: Mapping[str, float] = NOBODY,
 ) -> Plan:
-    """Choose the calls that start now.
+    """Choose the calls that start now. `overtaken_s`: for how long jobs have been overtaken, by id.
 
     Of the jobs of the first one's priority, the quickest goes first: load, if its model is not loaded, and
     run. It may go ahead of the first in line only if it ends within that job's window (`window_s`, from
@@ -133,19 +128,25 @@ def plan(
     room = Room(deployments, gpus)
     line = _Line(job for job in waiting if job.deployment in room.possible)
     made: list[tuple[Waiting, Start]] = []
+    firsts: dict[str, Waiting] = {}
     while (first := line.first(room)) is not None:
-        spent = head.overtaken_s if head is not None and head.id == first.id else 0.0
-        left = first.window_s(max_overtake_s, gpus) - spent
+        firsts[first.id] = first
+        left = first.window_s(max_overtake_s, gpus) - overtaken_s.get(first.id, 0.0)
         job = _quickest(line, first, room, left)
         if job is None:
             break
         run_s = math.inf if job is first else left - room.load_seconds(job)
         made.append((job, line.take(job, run_s)))
         room.start(job)
+    started = {job_id for _, start in made for job_id in start.jobs}
     return Plan(
         starts=tuple(start for _, start in made),
         head=first.id if first else None,
-        overtaken=first is not None and any(job.place > first.place for job, _ in made),
+        overtaken=frozenset(
+            passed.id
+            for passed in firsts.values()
+            if passed.id not in started and any(job.place > passed.place for job, _ in made)
+        ),
     )
 
 
@@ -163,23 +164,28 @@ def _quickest(line: _Line, first: Waiting, room: Room, left: float) -> Waiting |
     return min(able)[-1] if able else None
 
 
-class HeadWatch:
-    """Remembers since when the first in line has been overtaken. The caller's clock, in seconds."""
+class OvertakeWatch:
+    """Remembers since when waiting jobs have been overtaken. The caller's clock, in seconds.
 
-    def __init__(self, head: Head | None = None, clock: float = 0.0) -> None:
-        self._id = head.id if head else None
-        self._since = clock - head.overtaken_s if head and head.overtaken_s else None
+    Each keeps its time until it starts or leaves the line, though others be first in between: what went ahead
+    may have taken its deployment's last replica, so that for a while it is not the first of those that could
+    start.
+    """
 
-    def head(self, clock: float) -> Head | None:
-        if self._id is None:
-            return None
-        return Head(id=self._id, overtaken_s=0.0 if self._since is None else clock - self._since)
+    def __init__(self, overtaken_s: Mapping[str, float] = NOBODY, clock: float = 0.0) -> None:
+        self._since = {job_id: clock - seconds for job_id, seconds in overtaken_s.items()}
 
-    def note(self, decision: Plan, clock: float) -> None:
-        if decision.head != self._id:
-            self._id, self._since = decision.head, None
-        if decision.overtaken and self._since is None:
-            self._since = clock
+    def overtaken_s(self, clock: float) -> dict[str, float]:
+        """Seconds by job id."""
+        return {job_id: clock - since for job_id, since in self._since.items()}
+
+    def note(self, decision: Plan, waiting: Iterable[Waiting], clock: float) -> None:
+        """`waiting`: what the decision was made of."""
+        started = {job_id for start in decision.starts for job_id in start.jobs}
+        still = {job.id for job in waiting} - started
+        for job_id in decision.overtaken:
+            self._since.setdefault(job_id, clock)
+        self._since = {job_id: since for job_id, since in self._since.items() if job_id in still}
 
 
 class Room:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 from configs.models import ModelSpec
-from serve_app.arbiter import HeadWatch, Plan, Waiting, plan
+from serve_app.arbiter import OvertakeWatch, Plan, Waiting, plan
 from serve_app.batching import batch_key, max_batch
 from serve_app.families import Cluster, FamilyClient
 from serve_app.fleet import Fleet, Overview
@@ -76,7 +76,7 @@ class Dispatcher:
         self._lease_s = lease_s
         self._adrift = False
         self._recorded = Recorded(desk.jobs, desk.blocking)
-        self._head = HeadWatch()
+        self._watch = OvertakeWatch()
         self._obstacles = Obstacles(no_capacity_s)
         self._prefetch = prefetch
         self._prefetched: str | None = None
@@ -130,7 +130,7 @@ class Dispatcher:
             running=tuple(self._fleet.calls(estimator)),
             idle=tuple(self._fleet.idle_replicas()),
             gpus=state.gpus,
-            head=self._head.head(time.monotonic()),
+            overtaken_s=self._watch.overtaken_s(time.monotonic()),
             max_overtake_s=self._max_overtake_s,
             resting=self._obstacles.resting(time.monotonic()),
             paused=paused,
@@ -208,7 +208,7 @@ class Dispatcher:
     async def _dispatch(self) -> None:
         waiting = [job for job in await self._desk.blocking(self._waiting) if not self._still_runs(job)]
         if not waiting:
-            self._head = HeadWatch()
+            self._watch = OvertakeWatch()
             return
         for job in waiting:
             if job.model not in self._registry:
@@ -273,14 +273,15 @@ class Dispatcher:
 
     def _plan(self, waiting: Iterable[WaitingJob]) -> Plan:
         now = time.monotonic()
+        line = [self._describe(job) for job in waiting]
         decision = plan(
-            [self._describe(job) for job in waiting],
+            line,
             self._fleet.deployments(),
             gpus=self._fleet.state.gpus,
             max_overtake_s=self._max_overtake_s,
-            head=self._head.head(now),
+            overtaken_s=self._watch.overtaken_s(now),
         )
-        self._head.note(decision, now)
+        self._watch.note(decision, line, now)
         return decision
 
     def _describe(self, job: WaitingJob | Job) -> Waiting:

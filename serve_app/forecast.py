@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serve_app.arbiter import Deployment, Head, Waiting
+from serve_app.arbiter import Deployment, Waiting
 from serve_app.simulation import Outcome, Replica, Run, Work, ours, simulate
 
 #: Waiting jobs that are simulated, the first in line; 0.5 ms each. The rest is reckoned from their pace.
@@ -26,7 +26,8 @@ class RunningCall:
 class Present:
     """The queue and the GPUs as the arbiter sees them. `line` has the first waiting jobs, in order.
 
-    `resting` deployments could not start a replica and get no jobs for a moment.
+    `overtaken_s` has for how many seconds jobs have been overtaken, by id. `resting` deployments could not
+    start a replica and get no jobs for a moment.
 
     `clients` has their clients by job id, and `unknown` those of them whose seconds are assumptions.
     """
@@ -38,7 +39,7 @@ class Present:
     running: tuple[RunningCall, ...]
     idle: tuple[Replica, ...]
     gpus: float
-    head: Head | None
+    overtaken_s: Mapping[str, float]
     max_overtake_s: float
     resting: frozenset[str]
     paused: bool
@@ -97,7 +98,7 @@ def _simulate(present: Present, line: tuple[Waiting, ...]) -> Outcome:
         gpus=present.gpus,
         policy=ours(present.max_overtake_s),
         replicas=[*busy, *present.idle],
-        head=present.head,
+        overtaken_s=present.overtaken_s,
     )
 
 

@@ -57,7 +57,7 @@ class _Teller:
             present.deployments,
             gpus=present.gpus,
             max_overtake_s=present.max_overtake_s,
-            head=present.head,
+            overtaken_s=present.overtaken_s,
         )
         line = {job.id: job for job in present.line}
         self._starting = {job_id: line[job_id] for start in decision.starts for job_id in start.jobs}
@@ -89,13 +89,13 @@ class _Teller:
 
     def _first_in_line(self, job: Waiting) -> Reason:
         leaving = self._leaving(job)
-        head = self._present.head
-        if head is not None and head.id == job.id and head.overtaken_s > 0:
-            left = max(0.0, job.window_s(self._present.max_overtake_s, self._present.gpus) - head.overtaken_s)
-            quicker = _models(self._present.running) or "others"
+        present = self._present
+        if (overtaken_s := present.overtaken_s.get(job.id)) is not None:
+            left = max(0.0, job.window_s(present.max_overtake_s, present.gpus) - overtaken_s)
+            quicker = _models(present.running) or "others"
             message = f"Jobs of {quicker} go first, because they end sooner, for {_spoken(left)} at most"
             return Reason(why=Why.OVERTAKEN, message=message, leaving=leaving)
-        busy = leaving or _models(self._present.running) or "another job"
+        busy = leaving or _models(present.running) or "another job"
         return Reason(
             why=Why.GPU_BUSY, message=f"Waiting for {busy} to finish{self._about(job)}", leaving=leaving
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from serve_app.arbiter import Deployment, Head, Plan, Room, Start, Waiting
+from serve_app.arbiter import Deployment, Plan, Room, Start, Waiting
 from serve_app.simulation import Policy, ours
 
 #: Picks the next job of those in line.
@@ -14,7 +14,10 @@ Choice = Callable[[list[Waiting], Room], Waiting]
 
 def one_after_another(choose: Choice) -> Policy:
     def decide(
-        waiting: Sequence[Waiting], deployments: Sequence[Deployment], gpus: float, head: Head | None
+        waiting: Sequence[Waiting],
+        deployments: Sequence[Deployment],
+        gpus: float,
+        overtaken_s: Mapping[str, float],
     ) -> Plan:
         room = Room(deployments, gpus)
         line = sorted(waiting, key=lambda job: job.place)

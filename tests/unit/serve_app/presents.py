@@ -52,7 +52,7 @@ def present(
         "running": running,
         "idle": idle,
         "gpus": 1.0,
-        "head": None,
+        "overtaken_s": {},
         "max_overtake_s": 0.0,
         "resting": frozenset(),
         "paused": False,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from serve_app.arbiter import Deployment, Head, HeadWatch, Plan, Start, Waiting, longest_wait_s, plan
+from serve_app.arbiter import NOBODY, Deployment, OvertakeWatch, Plan, Start, Waiting, longest_wait_s, plan
 
 OVERTAKE_S = 60.0
 
@@ -30,15 +30,21 @@ def warm(name: str, *, running: int = 0) -> Deployment:
 
 
 def decide(
-    line: Sequence[Waiting], *deployments: Deployment, gpus: float = 1.0, head: Head | None = None
+    line: Sequence[Waiting],
+    *deployments: Deployment,
+    gpus: float = 1.0,
+    overtaken_s: Mapping[str, float] = NOBODY,
 ) -> Plan:
-    return plan(line, deployments, gpus=gpus, max_overtake_s=OVERTAKE_S, head=head)
+    return plan(line, deployments, gpus=gpus, max_overtake_s=OVERTAKE_S, overtaken_s=overtaken_s)
 
 
 def starts(
-    line: Sequence[Waiting], *deployments: Deployment, gpus: float = 1.0, head: Head | None = None
+    line: Sequence[Waiting],
+    *deployments: Deployment,
+    gpus: float = 1.0,
+    overtaken_s: Mapping[str, float] = NOBODY,
 ) -> str:
-    decision = decide(line, *deployments, gpus=gpus, head=head)
+    decision = decide(line, *deployments, gpus=gpus, overtaken_s=overtaken_s)
     return " ".join("+".join(start.jobs) for start in decision.starts)
 
 
@@ -61,7 +67,7 @@ def test_busy_replicas_do_not() -> None:
 
 def test_a_job_of_the_loaded_model_overtakes_and_the_plan_says_so() -> None:
     assert decide(waiting("a1 b1"), deployment("a"), warm("b")) == Plan(
-        starts=(Start(jobs=("b1",)),), head="a1", overtaken=True
+        starts=(Start(jobs=("b1",)),), head="a1", overtaken=frozenset({"a1"})
     )
 
 
@@ -92,26 +98,26 @@ def test_a_long_job_does_not_overtake_a_short_one_though_its_model_is_loaded() -
 
 def test_nobody_overtakes_when_the_window_is_over() -> None:
     line = waiting("a1 b1")
-    assert starts(line, deployment("a"), warm("b"), head=Head(id="a1", overtaken_s=50)) == "b1"
-    assert starts(line, deployment("a"), warm("b"), head=Head(id="a1", overtaken_s=54)) == "a1", "7 s to go"
+    assert starts(line, deployment("a"), warm("b"), overtaken_s={"a1": 50}) == "b1"
+    assert starts(line, deployment("a"), warm("b"), overtaken_s={"a1": 54}) == "a1", "7 s to go"
 
 
 def test_a_long_job_has_a_window_of_twice_its_run() -> None:
     line = [replace(waiting("a1")[0], run_s=100.0), *waiting("b1")]
-    assert starts(line, deployment("a"), warm("b"), head=Head(id="a1", overtaken_s=193)) == "b1"
-    assert starts(line, deployment("a"), warm("b"), head=Head(id="a1", overtaken_s=194)) == "a1"
+    assert starts(line, deployment("a"), warm("b"), overtaken_s={"a1": 193}) == "b1"
+    assert starts(line, deployment("a"), warm("b"), overtaken_s={"a1": 194}) == "a1"
 
 
 def test_on_several_gpus_the_same_work_goes_ahead_of_a_long_job_in_less_time() -> None:
     line = [replace(waiting("a1")[0], run_s=400.0), *waiting("b1")]
     busy = deployment("c", replicas=3, running=3, max_replicas=3)
-    for overtaken_s, first in [(193, "b1"), (194, "a1")]:
-        head = Head(id="a1", overtaken_s=overtaken_s)
-        assert starts(line, deployment("a"), warm("b"), busy, gpus=4, head=head) == first
+    for seconds, first in [(193, "b1"), (194, "a1")]:
+        overtaken_s = {"a1": seconds}
+        assert starts(line, deployment("a"), warm("b"), busy, gpus=4, overtaken_s=overtaken_s) == first
 
 
 def test_the_window_of_another_head_does_not_count() -> None:
-    assert starts(waiting("a1 b1"), deployment("a"), warm("b"), head=Head(id="x", overtaken_s=99)) == "b1"
+    assert starts(waiting("a1 b1"), deployment("a"), warm("b"), overtaken_s={"x": 99}) == "b1"
 
 
 def test_without_overtaking_jobs_start_in_line() -> None:
@@ -122,7 +128,7 @@ def test_without_overtaking_jobs_start_in_line() -> None:
 def test_nothing_starts_that_could_delay_a_first_in_line_whose_window_is_over() -> None:
     large, small = deployment("a"), deployment("b", share=0.5, max_replicas=2, replicas=1, running=1)
     assert starts(waiting("a1 b1"), large, small) == "b1", "half a GPU is free"
-    assert starts(waiting("a1 b1"), large, small, head=Head(id="a1", overtaken_s=61)) == ""
+    assert starts(waiting("a1 b1"), large, small, overtaken_s={"a1": 61}) == ""
 
 
 def test_a_lower_priority_never_overtakes_though_its_model_is_loaded() -> None:
@@ -185,8 +191,8 @@ def test_a_batch_counts_outputs_and_passes_over_what_does_not_match() -> None:
 
 def test_a_batch_that_overtakes_ends_within_the_window() -> None:
     line = [*waiting("a1"), *waiting("b1 b2 b3 b4", batch="64x64", max_batch=9)]
-    head = Head(id="a1", overtaken_s=38)
-    assert starts(line, deployment("a"), warm("b"), head=head) == "b1+b2+b3", "22 s are left"
+    overtaken_s = {"a1": 38}
+    assert starts(line, deployment("a"), warm("b"), overtaken_s=overtaken_s) == "b1+b2+b3", "22 s are left"
 
 
 def test_a_batch_has_one_priority() -> None:
@@ -195,16 +201,30 @@ def test_a_batch_has_one_priority() -> None:
 
 
 def test_the_window_begins_with_the_first_that_overtakes() -> None:
-    watch = HeadWatch()
-    watch.note(Plan(head="a"), 0)
-    assert watch.head(100) == Head(id="a", overtaken_s=0)
-    watch.note(Plan(head="a", overtaken=True), 100)
-    watch.note(Plan(head="a", overtaken=True), 110)
-    assert watch.head(120) == Head(id="a", overtaken_s=20)
-    watch.note(Plan(head="b"), 130)
-    assert watch.head(140) == Head(id="b", overtaken_s=0)
-    watch.note(Plan(), 150)
-    assert watch.head(160) is None
+    watch, line = OvertakeWatch(), waiting("a1 b2")
+    watch.note(Plan(head="a1"), line, 0)
+    assert watch.overtaken_s(100) == {}
+    watch.note(Plan(head="a1", overtaken=frozenset({"a1"})), line, 100)
+    watch.note(Plan(head="a1", overtaken=frozenset({"a1"})), line, 110)
+    assert watch.overtaken_s(120) == {"a1": 20}
+
+
+def test_the_window_goes_on_while_another_is_first_and_ends_with_the_job() -> None:
+    watch, line = OvertakeWatch(), waiting("a1 b2")
+    watch.note(Plan(head=None, overtaken=frozenset({"a1"})), line, 0)
+    watch.note(Plan(head="b2", overtaken=frozenset({"b2"})), line, 10)
+    assert watch.overtaken_s(20) == {"a1": 20, "b2": 10}
+    watch.note(Plan(starts=(Start(jobs=("a1",)),)), line, 30)
+    assert watch.overtaken_s(40) == {"b2": 30}
+    watch.note(Plan(), [], 50)
+    assert watch.overtaken_s(60) == {}
+
+
+def test_who_is_overtaken_for_its_deployments_only_replica_is_known_though_it_is_first_no_more() -> None:
+    first, quick, other = waiting("a1 b2 c3")
+    line = [first, replace(quick, deployment="a"), other]
+    decision = decide(line, replace(warm("a"), loaded=("b",)), deployment("c"))
+    assert decision == Plan(starts=(Start(jobs=("b2",)),), head="c3", overtaken=frozenset({"a1"}))
 
 
 @pytest.mark.parametrize(

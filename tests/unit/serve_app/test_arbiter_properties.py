@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from packing import fits
 
-from serve_app.arbiter import Deployment, Head, Plan, Waiting, plan
+from serve_app.arbiter import NOBODY, Deployment, Plan, Waiting, plan
 from serve_app.gpus import Gpus
 
 OVERTAKE_S = 60.0
@@ -23,9 +23,7 @@ any_share = st.sampled_from([0.0, 0.25, 0.3, 0.5, 1.0, 2.0])
 #: Of these, no way to lay them on GPUs leaves holes that another way would not. With others, such as 0.3,
 #: there may be room that the quick packing does not find, or that what runs would have to move for.
 halves = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0])
-heads = st.none() | st.builds(
-    Head, id=st.sampled_from(["00", "01"]), overtaken_s=st.floats(0, 2 * OVERTAKE_S)
-)
+times = st.dictionaries(st.sampled_from(["00", "01"]), st.floats(0, 2 * OVERTAKE_S))
 
 
 @st.composite
@@ -79,9 +77,9 @@ def _shares(deployments: Sequence[Deployment]) -> list[float]:
     return [each.share for each in deployments for _ in range(each.running)]
 
 
-def decide(line: Sequence[Waiting], cluster: Cluster, head: Head | None = None) -> Plan:
+def decide(line: Sequence[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float] = NOBODY) -> Plan:
     deployments, gpus = cluster
-    return plan(line, deployments, gpus=gpus, max_overtake_s=OVERTAKE_S, head=head)
+    return plan(line, deployments, gpus=gpus, max_overtake_s=OVERTAKE_S, overtaken_s=overtaken_s)
 
 
 def calls(line: Sequence[Waiting], decision: Plan) -> list[list[Waiting]]:
@@ -120,31 +118,31 @@ def below_limit(line: Sequence[Waiting], cluster: Cluster, decision: Plan) -> li
 
 
 @quick
-@given(lines(), clusters(), heads)
+@given(lines(), clusters(), times)
 def test_the_gpus_and_the_limits_of_replicas_are_never_exceeded(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    at_work = busy(cluster, calls(line, decide(line, cluster, head)))
+    at_work = busy(cluster, calls(line, decide(line, cluster, overtaken_s)))
     by_name = {each.name: each for each in cluster[0]}
     assert fits([by_name[n].share for n, number in at_work.items() for _ in range(number)], int(cluster[1]))
     assert all(at_work[each.name] <= each.max_replicas for each in cluster[0])
 
 
 @quick
-@given(lines(), clusters(), heads, st.randoms(use_true_random=False))
+@given(lines(), clusters(), times, st.randoms(use_true_random=False))
 def test_the_order_in_which_things_are_given_is_irrelevant(
-    line: list[Waiting], cluster: Cluster, head: Head | None, order: random.Random
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float], order: random.Random
 ) -> None:
     shuffled = (order.sample(cluster[0], len(cluster[0])), cluster[1])
-    assert decide(order.sample(line, len(line)), shuffled, head) == decide(line, cluster, head)
+    assert decide(order.sample(line, len(line)), shuffled, overtaken_s) == decide(line, cluster, overtaken_s)
 
 
 @quick
-@given(lines(), clusters(), heads)
+@given(lines(), clusters(), times)
 def test_a_job_starts_once_in_a_call_of_its_batch(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    made = calls(line, decide(line, cluster, head))
+    made = calls(line, decide(line, cluster, overtaken_s))
     assert len({job.id for members in made for job in members}) == sum(map(len, made))
     for members in made:
         assert len({(job.model, job.batch, job.priority) for job in members}) == 1
@@ -152,29 +150,29 @@ def test_a_job_starts_once_in_a_call_of_its_batch(
 
 
 @quick
-@given(lines(), clusters(whole), heads)
+@given(lines(), clusters(whole), times)
 def test_no_gpu_stays_free_while_a_job_could_use_it(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    assert startable(line, cluster, decide(line, cluster, head)) == []
+    assert startable(line, cluster, decide(line, cluster, overtaken_s)) == []
 
 
 @quick
-@given(lines(), clusters(halves), heads)
+@given(lines(), clusters(halves), times)
 def test_what_could_run_waits_only_for_a_first_in_line_that_has_no_room(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    decision = decide(line, cluster, head)
+    decision = decide(line, cluster, overtaken_s)
     able = startable(line, cluster, decision)
     assert not able or decision.head not in {None, *(job.id for job in able)}
 
 
 @quick
-@given(lines(), clusters(), heads)
+@given(lines(), clusters(), times)
 def test_with_any_shares_that_is_true_of_the_room_that_the_packing_finds(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    decision = decide(line, cluster, head)
+    decision = decide(line, cluster, overtaken_s)
     shares = {each.name: each.share for each in cluster[0]}
     gpus = Gpus(cluster[1])
     gpus.pack((each.share, each.running) for each in cluster[0])
@@ -185,11 +183,11 @@ def test_with_any_shares_that_is_true_of_the_room_that_the_packing_finds(
 
 
 @quick
-@given(lines(), clusters(), heads)
+@given(lines(), clusters(), times)
 def test_calls_of_one_model_and_priority_start_in_line(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    decision = decide(line, cluster, head)
+    decision = decide(line, cluster, overtaken_s)
     firsts = [members[0] for members in calls(line, decision)]
     for model in {job.model for job in line}:
         places = [job.place for job in firsts if job.model == model]
@@ -200,11 +198,11 @@ def test_calls_of_one_model_and_priority_start_in_line(
 
 
 @quick
-@given(lines(), clusters(whole), heads)
+@given(lines(), clusters(whole), times)
 def test_a_job_starts_before_one_of_higher_priority_only_where_that_cannot_start(
-    line: list[Waiting], cluster: Cluster, head: Head | None
+    line: list[Waiting], cluster: Cluster, overtaken_s: Mapping[str, float]
 ) -> None:
-    decision = decide(line, cluster, head)
+    decision = decide(line, cluster, overtaken_s)
     made = calls(line, decision)
     at_work, limit = busy(cluster, made), {each.name: each.max_replicas for each in cluster[0]}
     for job in (members[0] for members in made):
@@ -226,6 +224,6 @@ def test_a_first_in_line_whose_window_is_over_starts_as_soon_as_it_fits_and_else
     ]
     assume(in_question)
     first = min(in_question, key=lambda job: job.place)
-    decision = decide(line, cluster, Head(id=first.id, overtaken_s=2 * first.run_s + OVERTAKE_S))
+    decision = decide(line, cluster, {first.id: 2 * first.run_s + OVERTAKE_S})
     room = fits([*_shares(cluster[0]), by_name[first.deployment].share], int(cluster[1]))
     assert decision.starts[0].jobs[0] == first.id if room else decision.starts == ()

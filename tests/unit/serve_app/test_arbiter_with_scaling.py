@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing import fits
 
-from serve_app.arbiter import Deployment, HeadWatch, Waiting, plan
+from serve_app.arbiter import Deployment, OvertakeWatch, Waiting, plan
 from serve_app.scaling import SharedGpuPolicy
 
 KEEP_WARM_S = 300.0
@@ -48,7 +48,7 @@ class Server:
             keep_warm_s=KEEP_WARM_S, shares=self.shares, gpus=self.gpus, clock=lambda: self.now
         )
         self.contexts = {name: Context(name, self.limits[name]) for name in self.shares}
-        self._watch = HeadWatch()
+        self._watch = OvertakeWatch()
         self._submitted = 0
 
     def submit(self, name: str) -> None:
@@ -83,9 +83,9 @@ class Server:
             [self._describe(name) for name in self.shares],
             gpus=self.gpus,
             max_overtake_s=OVERTAKE_S,
-            head=self._watch.head(self.now),
+            overtaken_s=self._watch.overtaken_s(self.now),
         )
-        self._watch.note(decision, self.now)
+        self._watch.note(decision, self.waiting, self.now)
         for start in decision.starts:
             (job_id,) = start.jobs
             (job,) = (each for each in self.waiting if each.id == job_id)

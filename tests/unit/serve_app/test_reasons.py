@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from presents import idle, present, running, waiting
 
-from serve_app.arbiter import Head
 from serve_app.forecast import Forecast, Present, forecast
 from serve_app.reasons import Reason, Why, reasons
 
@@ -82,7 +81,7 @@ def test_a_first_in_line_that_is_overtaken_is_told_for_how_long_at_most() -> Non
         waiting("1", "sketch"),
         waiting("2"),
         running=(running("paint"),),
-        head=Head(id="1", overtaken_s=15.0),
+        overtaken_s={"1": 15.0},
         max_overtake_s=60.0,
     )
     found = reason("1", now)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.arbiter import Deployment, Head, Plan, Start, Waiting, longest_wait_s
+from serve_app.arbiter import Deployment, Plan, Start, Waiting, longest_wait_s
 from serve_app.simulation import BATCH_GROWTH, Outcome, Replica, Work, ours, simulate
 
 OVERTAKE_S = 60.0
@@ -69,8 +69,17 @@ def test_a_head_that_has_been_overtaken_is_not_overtaken_for_a_whole_window_agai
     there = [Replica(deployment="b", model="b")]
     line = [work("a1"), work("b2"), work("b3")]
     assert times(run(line, replicas=there))["a1"] == (20, 60)
-    head = Head(id="a1", overtaken_s=45)
-    assert times(run(line, replicas=there, head=head))["a1"] == (10, 50)
+    overtaken_s = {"a1": 45.0}
+    assert times(run(line, replicas=there, overtaken_s=overtaken_s))["a1"] == (10, 50)
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4])
+def test_a_stream_of_another_model_of_its_family_does_not_hold_a_job_up_for_ever(gpus: int) -> None:
+    """What goes ahead takes the family's replica, so that the job is not the first that could start."""
+    there = [Replica(deployment="f", model="b") for _ in range(gpus)]
+    stream = [work(f"b{2 + n}", deployment="f", arrives_s=n * 9 / gpus) for n in range(100 * gpus)]
+    outcome = run([work("a1", deployment="f", arrives_s=10), *stream], gpus=gpus, replicas=there)
+    assert outcome.runs["a1"].wait_s <= OVERTAKE_S + 10
 
 
 def test_the_longest_idle_replica_gives_way() -> None:
@@ -114,7 +123,10 @@ def test_a_policy_that_starts_more_than_fits_is_found_out() -> None:
 
 # -- the promise
 
-models = st.sampled_from([("a", 7.0, 30.0), ("b", 18.0, 40.0), ("c", 400.0, 50.0)])
+#: Model, deployment, run, load: a and d share a deployment.
+models = st.sampled_from(
+    [("a", "a", 7.0, 30.0), ("b", "b", 18.0, 40.0), ("c", "c", 400.0, 50.0), ("d", "a", 7.0, 30.0)]
+)
 
 
 @st.composite
@@ -122,8 +134,8 @@ def loads(draw: st.DrawFn) -> list[Work]:
     works, clock = [], 0.0
     for place in range(draw(st.integers(1, 25))):
         clock += draw(st.sampled_from([0.0, 1.0, 30.0, 200.0]))
-        name, run_s, load_s = draw(models)
-        works.append(work(f"{name}{place}", arrives_s=clock, run_s=run_s, load_s=load_s))
+        name, family, run_s, load_s = draw(models)
+        works.append(work(f"{name}{place}", arrives_s=clock, deployment=family, run_s=run_s, load_s=load_s))
     return works
 
 
