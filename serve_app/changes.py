@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -51,13 +51,19 @@ class Page:
 
 
 class Subscription:
-    """One listener's unread changes: job id to latest status. Reading empties it; it cannot overflow."""
+    """One listener's unread changes: job id to latest status. Reading empties it; it cannot overflow.
 
-    def __init__(self) -> None:
+    With `of`, it hears of these jobs only: news of others do not disturb its wait.
+    """
+
+    def __init__(self, of: Collection[str] | None = None) -> None:
+        self._of = of
         self._unread: dict[str, str] = {}
         self._ready = asyncio.Event()
 
     def put(self, job_id: str, status: str) -> None:
+        if self._of is not None and job_id not in self._of:
+            return
         self._unread[job_id] = status
         self._ready.set()
 
@@ -124,8 +130,9 @@ class Broadcaster:
         return Page(since, tuple(newer)[::-1])
 
     @contextmanager
-    def subscribe(self) -> Iterator[Subscription]:
-        subscription = Subscription()
+    def subscribe(self, of: Collection[str] | None = None) -> Iterator[Subscription]:
+        """Hear of every change from now on, or of those of the jobs in `of`."""
+        subscription = Subscription(of)
         self._subscriptions.add(subscription)
         try:
             yield subscription

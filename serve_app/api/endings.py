@@ -34,16 +34,14 @@ async def states(
     Raises as `ended` does.
     """
     deadline = None if within_s is None else time.monotonic() + within_s
-    with services.news.subscribe() as subscription:
+    with services.news.subscribe({job_id}) as subscription:
         job = await find_job(services, caller, job_id)
         yield job
         while not job.status.ended:
             left = RECHECK_S if deadline is None else min(RECHECK_S, deadline - time.monotonic())
             if left <= 0:
                 return
-            news = await subscription.next(left)
-            if news and job_id not in news:
-                continue
+            await subscription.next(left)
             latest = await find_job(services, caller, job_id)
             if latest != job:
                 yield (job := latest)

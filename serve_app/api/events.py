@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
@@ -38,16 +39,21 @@ async def stream(news: Broadcaster, last_event_id: str | None, sees: Sees = ever
     if position is None or not news.knows(position):
         position = news.newest
         yield _event(position, "resync" if last_event_id else "hello", {})
+    spoken = time.monotonic()
     async for page in news.pages(position, HEARTBEAT_S):
+        said = []
         if page.since != position:
-            yield _event(page.since, "resync", {})
+            said.append(_event(page.since, "resync", {}))
         position = page.since
         for change in page.changes:
             position = Position(position.run, change.number)
             if await sees(change.job_id):
-                yield _event(position, "job", _view(change))
-        if not page.changes:
-            yield ": still here\n\n"
+                said.append(_event(position, "job", _view(change)))
+        if not said and (not page.changes or time.monotonic() - spoken >= HEARTBEAT_S):
+            said.append(": still here\n\n")
+        for text in said:
+            yield text
+            spoken = time.monotonic()
 
 
 def _event(position: Position, kind: str, data: dict[str, str]) -> str:

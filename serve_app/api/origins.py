@@ -25,4 +25,7 @@ def is_foreign(method: str, headers: Mapping[str, str], allowed: Sequence[str]) 
     # Sec-Fetch-Site holds behind a proxy that rewrites Host; browsers send it over HTTPS and to localhost.
     if (site := headers.get("sec-fetch-site")) is not None:
         return site not in ("same-origin", "none")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    try:
+        return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    except ValueError:  # No address at all, such as `http://[`.
+        return True

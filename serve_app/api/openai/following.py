@@ -18,14 +18,13 @@ async def follow(services: Services, job_ids: Sequence[JobId]) -> AsyncGenerator
 
     Raises NotFound when one is deleted.
     """
-    with services.news.subscribe() as subscription:
+    with services.news.subscribe(set(job_ids)) as subscription:
         jobs = await _read(services, job_ids)
         yield jobs
         while not all(job.status.ended for job in jobs):
-            news = await subscription.next(RECHECK_S)
-            if not news or not news.keys().isdisjoint(job_ids):
-                jobs = await _read(services, job_ids)
-                yield jobs
+            await subscription.next(RECHECK_S)
+            jobs = await _read(services, job_ids)
+            yield jobs
 
 
 async def wait(services: Services, request: Request, job_ids: Sequence[JobId]) -> tuple[Job, ...] | None:

@@ -22,7 +22,8 @@ from serve_app.api.openai.refusals import retry_count
 from serve_app.api.submission import Idempotency
 from storage.jobs import Resend
 
-READ_TIMEOUT = "x-stainless-read-timeout"
+#: In which the SDKs say how long they wait, in seconds: Python's, and that for Node.js.
+TIMEOUTS = ("x-stainless-read-timeout", "x-stainless-timeout")
 #: Seconds that the SDKs wait for an answer if they do not say.
 DEFAULT_TIMEOUT_S = 600.0
 #: Seconds that they wait at most before they send again, and some for the network.
@@ -50,7 +51,7 @@ def _resend(headers: Headers, now: datetime) -> Resend:
 def _timeout_s(headers: Headers) -> float:
     """How long the SDK waits for an answer."""
     try:
-        seconds = float(headers.get(READ_TIMEOUT, ""))
+        seconds = float(next((headers[name] for name in TIMEOUTS if name in headers), ""))
     except ValueError:
         return DEFAULT_TIMEOUT_S
     if not (seconds > 0 and math.isfinite(seconds)):

@@ -42,6 +42,15 @@ async def test_a_subscriber_that_gave_up_waiting_misses_nothing() -> None:
         assert await subscription.next(timeout_s=5) == {"a": "pending"}
 
 
+async def test_news_of_others_are_not_heard_by_who_asks_for_some() -> None:
+    news = Broadcaster()
+    with news.subscribe({"a", "b"}) as subscription:
+        news.publish("c", "pending")
+        assert await subscription.next(timeout_s=0) == {}
+        news.publish("b", "failed")
+        assert await subscription.next() == {"b": "failed"}
+
+
 async def test_what_happened_before_or_after_a_subscription_is_not_heard() -> None:
     news = Broadcaster()
     news.publish("early", "pending")

@@ -89,6 +89,7 @@ async def test_with_keys_every_name_is_answered_unless_some_are_listed(
 ELSEWHERE = [
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://["},
     {"Origin": "http://cyberimage:8080"},
     {"Origin": "http://cyberimage.evil.example"},
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import pytest
 from in_process import Workshop, now
 
 from configs.settings import Settings
-from serve_app.api import Services
+from serve_app.api import Services, endings
 from serve_app.api.callers import Caller
 from serve_app.api.endings import ended, states
 from serve_app.api.errors import NotFound
@@ -47,6 +48,21 @@ async def test_every_state_is_given_once(workshop: Workshop, services: Services)
         seen = [job async for job in states(services, ADMIN, job_id)]
     assert (seen[0].status, seen[-1].status) == (JobStatus.PENDING, JobStatus.COMPLETED)
     assert all(before != after for before, after in pairwise(seen))
+
+
+async def test_an_end_without_news_is_seen_whatever_others_do(
+    workshop: Workshop, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endings, "RECHECK_S", 0.1)
+    job_id = workshop.add()
+    waiting = asyncio.create_task(ended(services, ADMIN, job_id))
+    await asyncio.sleep(0)
+    workshop.stores.jobs.request_cancel(job_id, now=now())
+    async with asyncio.timeout(5):
+        while not waiting.done():
+            workshop.news.publish("another", JobStatus.PROCESSING)
+            await asyncio.sleep(0.01)
+    assert (await waiting).status is JobStatus.CANCELLED
 
 
 @pytest.mark.parametrize("known", [True, False])

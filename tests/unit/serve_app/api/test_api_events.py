@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -130,6 +131,23 @@ async def test_a_listener_is_told_to_look_at_everything_when_the_numbers_begin_a
     ingress.take(successor.after(ingress.newest))
     assert "resync" in await next_event
     assert '"id": "a"' in await anext(events)
+
+
+async def test_a_silence_that_others_news_fill_is_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mine(job_id: str) -> bool:
+        return job_id == "mine"
+
+    monkeypatch.setattr(events_module, "HEARTBEAT_S", 0.2)
+    news = Broadcaster()
+    events = stream(news, None, mine)
+    assert "hello" in await anext(events)
+    heard = asyncio.ensure_future(anext(events))
+    started = time.monotonic()
+    while not heard.done() and time.monotonic() - started < 5:
+        news.publish("others", "processing")
+        await asyncio.sleep(0.02)
+    assert await heard == ": still here\n\n"
+    assert time.monotonic() - started >= 0.15
 
 
 async def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:

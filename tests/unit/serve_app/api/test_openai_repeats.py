@@ -213,6 +213,14 @@ async def test_a_job_that_is_older_than_all_tries_together_is_another(
     assert (first == second) is same
 
 
+async def test_node_says_its_patience_by_another_name(idle: httpx.AsyncClient) -> None:
+    change(idle, clock=lambda: now() - timedelta(seconds=1800))
+    first = (await film(idle, headers=again(0))).json()["id"]
+    change(idle, clock=now)
+    headers = {"x-stainless-retry-count": "1", "x-stainless-timeout": "1800"}
+    assert (await film(idle, headers=headers)).json()["id"] == first
+
+
 def change(client: httpx.AsyncClient, **parts: Any) -> None:
     """Give the application other services from now on."""
     state = client._transport.app.state  # type: ignore[attr-defined]

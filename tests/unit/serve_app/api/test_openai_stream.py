@@ -12,7 +12,7 @@ from openai.types import ImageGenCompletedEvent, ImageGenPartialImageEvent
 from openai_requests import events_of, paint, picture_in, refusal
 
 from deployments.errors import GenerationFailed
-from serve_app.api.openai import image_stream
+from serve_app.api.openai import following, image_stream
 from storage.jobs import JobStatus
 
 
@@ -89,6 +89,22 @@ async def test_a_run_that_fails_is_an_error_event(client: httpx.AsyncClient, wor
 
 async def test_what_is_wrong_from_the_start_is_no_stream(client: httpx.AsyncClient) -> None:
     assert refusal(await paint(client, stream=True, size="1x1")) == (400, "bad_request", "size")
+
+
+async def test_news_of_other_jobs_break_no_silence(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_stream, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(following, "RECHECK_S", 0.1)
+    async with workshop.serving(dispatching=False) as client:
+        waiting = asyncio.create_task(paint(client, stream=True))
+        await until(lambda: workshop.stores.jobs.counts()[JobStatus.PENDING] == 1)
+        (job,) = workshop.stores.jobs.page(limit=1).jobs
+        for _ in range(20):
+            workshop.news.publish("another", JobStatus.PROCESSING)
+            await asyncio.sleep(0.02)
+        await client.post(f"/api/jobs/{job.id}/cancel")
+        assert (await waiting).text.count(": still here\n\n") >= 2
 
 
 async def test_silence_is_broken_now_and_then(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
