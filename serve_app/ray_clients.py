@@ -22,6 +22,7 @@ from deployments.contract import GenerationRequest, JobEvent
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
 from serve_app.deaths import how_it_died
+from serve_app.detached import detached
 from serve_app.families import ClusterState, DeploymentState, WorkerDied
 from serve_app.fleet import Overview
 from serve_app.forecast import Present
@@ -127,10 +128,10 @@ class RayDispatcherClient:
     def nudge(self) -> None:
         self._nudged = True
         if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send())
+            self._sender = detached(self._send())
 
     def cancel(self, job_id: JobId) -> None:
-        call = asyncio.create_task(self._call(self._handle.cancel.remote(job_id)))
+        call = detached(self._cancel(job_id))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
@@ -175,6 +176,9 @@ class RayDispatcherClient:
             self._nudged = False
             changes, self._unsent = self._unsent, {}
             await self._call(self._handle.wake.remote(changes))
+
+    async def _cancel(self, job_id: JobId) -> None:
+        await self._call(self._handle.cancel.remote(job_id))
 
     async def _call(self, response: Any) -> None:
         """Best effort: the dispatcher looks at the database by itself, too."""

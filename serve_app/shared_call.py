@@ -76,9 +76,10 @@ class SharedCall:
                     self._deliver(event)
         except Exception as error:
             failure = error
-        for member in self._members.values():
-            if member is not None:
-                member.queue.put_nowait(failure)
+        finally:  # A cancellation that nobody here has asked for would leave the jobs waiting for ever, too.
+            for member in self._members.values():
+                if member is not None:
+                    member.queue.put_nowait(failure)
 
     def _deliver(self, event: JobEvent) -> None:
         member = self._members.get(event.job_id)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from deployments.process.launch import ROOT
@@ -14,7 +15,8 @@ from deployments.process.zygote import UNFIT
 
 log = logging.getLogger("cyberimage.nursery")
 
-#: Seconds before a zygote that has ended is replaced, doubled each time, up to the second number.
+#: Seconds before a zygote that has ended is replaced, doubled each time, up to the second number; after one
+#: that has lived as long as that, they begin anew.
 RESTART_AFTER_S, RESTART_AFTER_AT_MOST_S = 0.5, 60.0
 PRELOAD = "deployments.process.families:import_all"
 
@@ -54,6 +56,7 @@ class Nursery:
     def _keep(self) -> None:
         pause = RESTART_AFTER_S
         while not self._closed.is_set():
+            started = time.monotonic()
             with _start(self._command) as self._zygote:
                 if self._closed.is_set():
                     self._end()
@@ -61,6 +64,8 @@ class Nursery:
             if status == UNFIT:
                 log.error("model processes cannot be forked here: each imports for itself")
                 return
+            if time.monotonic() - started > RESTART_AFTER_AT_MOST_S:
+                pause = RESTART_AFTER_S
             if self._closed.wait(pause):
                 return
             log.warning("the zygote has ended (%d): starting another", status)

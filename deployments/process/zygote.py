@@ -114,15 +114,19 @@ class _Watch:
         self._selector = selector
         self._connection = connection
         self._pid = pid
+        self._over = False
         self._pidfd = os.pidfd_open(pid)
         selector.register(self._pidfd, selectors.EVENT_READ, self._ended)
         selector.register(connection, selectors.EVENT_READ, self._kill)
 
     def _kill(self) -> None:
+        if self._over:  # Both were seen in one look, the child's end first.
+            return
         self._selector.unregister(self._connection)
         os.kill(self._pid, signal.SIGKILL)  # Not reaped yet, so the number is still its own.
 
     def _ended(self) -> None:
+        self._over = True
         _, status = os.waitpid(self._pid, 0)
         _tell(self._connection, status=os.waitstatus_to_exitcode(status))
         self._selector.unregister(self._pidfd)

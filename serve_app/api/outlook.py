@@ -10,6 +10,7 @@ from typing import Protocol
 
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster
+from serve_app.detached import detached
 from serve_app.forecast import HORIZON, Expected, Forecast, Present, forecast
 from serve_app.reasons import Reason, reasons
 from storage.jobs import Job, JobStatus
@@ -114,7 +115,7 @@ class Outlooks:
 
     def _renewing(self, dispatcher: Dispatcher, blocking: Blocking) -> asyncio.Task[None]:
         if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(dispatcher, blocking))
+            self._renewal = detached(self._renew(dispatcher, blocking))
         return self._renewal
 
     async def _renew(self, dispatcher: Dispatcher, blocking: Blocking) -> None:

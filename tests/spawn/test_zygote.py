@@ -116,18 +116,41 @@ async def test_without_it_a_model_process_imports_for_itself(path: Path, nursery
     await model.close()
 
 
+def replica_with_model(path: Path, preparation: str) -> tuple[subprocess.Popen[bytes], psutil.Process]:
+    replica = subprocess.Popen(
+        [sys.executable, "-m", "tests.spawn.replica", str(path), preparation], stdout=subprocess.PIPE
+    )
+    assert replica.stdout is not None
+    return replica, psutil.Process(int(replica.stdout.readline()))
+
+
+def end(replica: subprocess.Popen[bytes]) -> None:
+    replica.kill()
+    replica.wait()
+    assert replica.stdout is not None
+    replica.stdout.close()
+
+
 def test_its_children_die_with_their_replica(path: Path, nursery: Nursery) -> None:
     for preparation in ("block", "wait"):
-        replica = subprocess.Popen(
-            [sys.executable, "-m", "tests.spawn.replica", str(path), preparation],
-            stdout=subprocess.PIPE,
-        )
-        assert replica.stdout is not None
-        model = psutil.Process(int(replica.stdout.readline()))
-        replica.kill()
-        replica.wait()
-        replica.stdout.close()
+        replica, model = replica_with_model(path, preparation)
+        end(replica)
         assert not survivors([model], within=5)
+
+
+async def test_a_child_and_its_replica_that_end_in_the_same_moment_do_not_disturb_it(
+    path: Path, nursery: Nursery
+) -> None:
+    assert nursery.pid is not None
+    zygote = psutil.Process(nursery.pid)
+    replica, model = replica_with_model(path, "wait")
+    zygote.suspend()
+    model.kill()
+    end(replica)
+    zygote.resume()
+    other = puppet(path)
+    assert (await process_of(other)).ppid() == zygote.pid == nursery.pid
+    await other.close()
 
 
 def test_it_ends_with_the_process_that_keeps_it(path: Path) -> None:

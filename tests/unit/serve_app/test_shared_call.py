@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 from in_process import Gate
 
 from configs.models import MaxBatch
-from deployments.contract import Artifact, Event, Failed, GenerationRequest, Progress
+from deployments.contract import Artifact, Event, Failed, GenerationRequest, JobEvent, Progress
 from deployments.errors import OutOfMemory, ProcessDied
 from deployments.fake import FakeFamily
 from serve_app.families import WorkerDied
@@ -60,6 +61,20 @@ async def test_the_call_waits_until_every_job_has_joined(family: FakeFamily, cal
     assert family.calls == []
     await asyncio.gather(first, follow(call, SECOND))
     assert len(family.calls) == 1
+
+
+class Cancelled(FakeFamily):
+    """Ray's handle raises what was raised in the replica, be it a cancellation."""
+
+    async def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]:
+        raise asyncio.CancelledError
+        yield
+
+
+async def test_a_call_that_is_cancelled_elsewhere_ends_for_every_job() -> None:
+    call = SharedCall(LocalFamilyClient(Cancelled()), ["first", "second"])
+    ends = await asyncio.gather(events_of(call, FIRST), events_of(call, SECOND), return_exceptions=True)
+    assert all(isinstance(end, WorkerDied) for end in ends)
 
 
 async def test_a_job_that_never_joins_does_not_hold_the_others_up(
