@@ -286,7 +286,8 @@ class Dispatcher:
 
     def _describe(self, job: WaitingJob | Job) -> Waiting:
         estimate = self._recorded.estimator.estimate(job.model, job.settings)
-        together = max_batch(self._registry[job.model], job.settings)
+        # What has ended a worker may do it again: then it is to take no other job with it.
+        together = 1 if job.attempts else max_batch(self._registry[job.model], job.settings)
         return Waiting(
             id=job.id,
             model=job.model,

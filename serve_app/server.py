@@ -97,13 +97,28 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
                 raise
             raise ServerError("Ray has died while the server started") from error
         finally:
-            if connection.processes is None or connection.processes.alive:
+            in_order = connection.processes is None or connection.processes.alive
+            if in_order:
                 disconnect(connection)
-            else:
+            if connection.processes is not None:
                 connection.processes.end()
+            if in_order:
+                _hand_back(settings)
     if not stop.is_set():
         print("Ray has died: the server starts again", file=sys.stderr, flush=True)
         _begin_again(to_environment(settings) | {"CYBERIMAGE_PORT": str(port)})
+
+
+def _hand_back(settings: Settings) -> None:
+    """What was running when the server was stopped begins anew at the next start, at no cost.
+
+    Not before the dispatcher has ended, or it would take them again. If this fails, the next dispatcher takes
+    them back as a dead one's.
+    """
+    from storage import StorageError, open_stores
+
+    with suppress(StorageError), open_stores(settings.resolved_database_url) as stores:
+        stores.jobs.hand_back(now=datetime.now(UTC))
 
 
 def _wait(stop: threading.Event, ray: RayProcesses | None, session: Path | None) -> None:

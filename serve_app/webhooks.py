@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -27,7 +28,7 @@ from configs.webhooks import signing_key
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster, Subscription
 from storage import JobStore, MediaIndex
-from storage.jobs import Job, JobStatus
+from storage.jobs import Job, JobId, JobStatus
 from storage.media import Media
 from storage.webhooks import Webhook, WebhookStore
 
@@ -171,6 +172,8 @@ class Webhooks:
         self._news = news
         self._blocking = blocking
         self._now = now
+        #: What writes down how tries ended of which that has failed, as on a full disk.
+        self._unrecorded: dict[JobId, Callable[[], object]] = {}
 
     async def keep(self) -> None:
         """Deliver when jobs end and when another try is due, until cancelled."""
@@ -185,10 +188,22 @@ class Webhooks:
                     await _an_end(subscription)
 
     async def deliver(self) -> int:
-        """Try some of those that are due; how many."""
+        """Try some of those that are due; how many.
+
+        None while the end of an earlier try cannot be written down: it would be sent again and again.
+        """
+        for job_id in list(self._unrecorded):
+            await self._record(job_id)
         due = await self._blocking(self._webhooks.due, now=self._now(), limit=AT_ONCE)
-        await asyncio.gather(*map(self._try, due))
+        tries = await asyncio.gather(*map(self._try, due), return_exceptions=True)
+        for outcome in tries:
+            if isinstance(outcome, BaseException):
+                raise outcome
         return len(due)
+
+    async def _record(self, job_id: JobId) -> None:
+        await self._blocking(self._unrecorded[job_id])
+        del self._unrecorded[job_id]
 
     async def _try(self, webhook: Webhook) -> None:
         body = await self._blocking(self._body, webhook)
@@ -201,7 +216,10 @@ class Webhooks:
         except Undelivered as failure:
             await self._failed(webhook, failure)
         else:
-            await self._blocking(self._webhooks.delivered, webhook.job_id, now=self._now())
+            self._unrecorded[webhook.job_id] = partial(
+                self._webhooks.delivered, webhook.job_id, now=self._now()
+            )
+            await self._record(webhook.job_id)
             log.info("job %s: its end was told", webhook.job_id, extra={"job": webhook.job_id})
 
     async def _failed(self, webhook: Webhook, failure: Undelivered) -> None:
@@ -214,7 +232,10 @@ class Webhooks:
             "it is tried again" if more else "given up",
             extra={"job": webhook.job_id},
         )
-        await self._blocking(self._webhooks.failed, webhook.job_id, problem=str(failure), next_at=next_at)
+        self._unrecorded[webhook.job_id] = partial(
+            self._webhooks.failed, webhook.job_id, problem=str(failure), next_at=next_at
+        )
+        await self._record(webhook.job_id)
 
     def _body(self, webhook: Webhook) -> bytes | None:
         """The view of the ended job; None if it has been deleted meanwhile."""

@@ -139,6 +139,7 @@ class WaitingJob:
     position: float
     created_at: datetime
     client: str | None
+    attempts: int
     settings: dict[str, Any]
 
     @property
@@ -294,6 +295,13 @@ class JobStore(Protocol):
 
     def renew(self, *, owner: str, lease_until: datetime) -> int:
         """Extend all of the owner's leases; the number extended."""
+        ...
+
+    def hand_back(self, *, now: datetime) -> None:
+        """The server ends in order: whatever is processing waits again, and that run counts as no attempt.
+
+        A job whose cancel was requested becomes cancelled.
+        """
         ...
 
     def record_progress(self, job_id: JobId, *, owner: str, progress: JobProgress) -> bool:

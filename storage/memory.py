@@ -271,6 +271,13 @@ class MemoryJobStore:
             ]
             return {job.id: self._put(_released(job, now, max_attempts, error)).status for job in lost}
 
+    def hand_back(self, *, now: datetime) -> None:
+        with self._lock:
+            for job in self._of_status(JobStatus.PROCESSING):
+                released = _released(job, now)
+                given_back = 0 if released.status.ended else 1
+                self._put(replace(released, attempts=job.attempts - given_back))
+
     def move(self, job_id: JobId, *, before: JobId | None) -> bool:
         with self._lock:
             job = self._pending(job_id)
@@ -446,6 +453,7 @@ def _waiting(job: Job) -> WaitingJob:
         position=job.position,
         created_at=job.created_at,
         client=job.client,
+        attempts=job.attempts,
         settings=job.settings,
     )
 
@@ -473,10 +481,10 @@ def _ended(job: Job, status: JobStatus, now: datetime, error: JobError | None = 
     return replace(job, status=status, completed_at=now, error=error, lease_owner=None, lease_expires_at=None)
 
 
-def _released(job: Job, now: datetime, max_attempts: int, error: JobError) -> Job:
+def _released(job: Job, now: datetime, max_attempts: int | None = None, error: JobError | None = None) -> Job:
     if job.cancel_requested:
         return _ended(job, JobStatus.CANCELLED, now)
-    if job.attempts >= max_attempts:
+    if max_attempts is not None and job.attempts >= max_attempts:
         return _ended(job, JobStatus.FAILED, now, error)
     return replace(
         job,

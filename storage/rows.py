@@ -55,6 +55,7 @@ def waiting_from_row(row: RowMapping) -> WaitingJob:
         position=row["position"],
         created_at=row["created_at"],
         client=row["client"] or None,
+        attempts=row["attempts"],
         settings=row["settings"],
     )
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    false,
     func,
     insert,
     literal,
@@ -305,6 +306,11 @@ class SqlJobStore:
             rows = connection.execute(change.returning(table.c.id, table.c.status)).all()
         return {JobId(row.id): JobStatus(row.status) for row in rows}
 
+    def hand_back(self, *, now: datetime) -> None:
+        attempts = table.c.attempts - case((table.c.cancel_requested, 0), else_=1)
+        with self._database.write() as connection:
+            connection.execute(_release(now=now).where(_IS_PROCESSING).values(attempts=attempts))
+
     def move(self, job_id: JobId, *, before: JobId | None) -> bool:
         with self._database.write() as connection:
             lock_queue(connection)
@@ -432,11 +438,11 @@ def _cancel_pending(now: datetime) -> Update:
     return _end(JobStatus.CANCELLED, now).where(_IS_PENDING).values(cancel_requested=True)
 
 
-def _release(*, now: datetime, max_attempts: int, error: JobError) -> Update:
+def _release(*, now: datetime, max_attempts: int | None = None, error: JobError | None = None) -> Update:
     """Back to pending; but cancelled when that was asked for, and failed when the attempts are used up."""
-    exhausted = table.c.attempts >= max_attempts
+    exhausted = false() if max_attempts is None else table.c.attempts >= max_attempts
     ends = or_(table.c.cancel_requested, exhausted)
-    failure = literal(error_values(error), table.c.error.type)
+    failure = literal(error and error_values(error), table.c.error.type)
     return update(table).values(
         status=case(
             (table.c.cancel_requested, JobStatus.CANCELLED.value),

@@ -73,6 +73,16 @@ def test_jobs_outlive_a_killed_server(neighbour: Api, second: Server):
         assert second.unfinished_files(within=10) == set()
 
 
+def test_a_restart_costs_a_running_job_no_attempt(neighbour: Api, second: Server):
+    running = neighbour.paint(**LASTING)
+    neighbour.painting(running)
+    assert second.run("down").stdout == "stopped\n"
+    second.run("up", "--detach")
+    with closing(Api(second.url)) as api:
+        (again,) = api.completed(running)
+        assert (again["attempts"], len(again["images"])) == (1, LASTING["num_images"])
+
+
 @pytest.mark.usefixtures("neighbour")
 def test_down_stops_a_detached_server_and_all_its_processes(second: Server):
     started = second.processes

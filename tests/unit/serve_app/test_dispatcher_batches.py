@@ -120,6 +120,7 @@ async def test_the_death_of_the_worker_counts_for_every_job_and_all_run_again(wo
     async with workshop.dispatching():
         ended = await workshop.ended(*jobs)
     assert [(job.status, job.attempts) for job in ended] == [(DONE, 2), (DONE, 2)]
+    assert calls(workshop) == [jobs, jobs[:1], jobs[1:]], "each by itself: one may be the reason"
 
 
 async def test_a_job_whose_claim_fails_is_left_out(

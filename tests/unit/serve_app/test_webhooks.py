@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from serve_app.webhooks import (
     sign,
 )
 from storage import open_stores
+from storage.errors import DiskFull
 from storage.jobs import JobId
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -255,6 +257,32 @@ async def test_trouble_with_the_database_does_not_end_the_telling(
         async with telling(webhooks(workshop, receiver, lambda: datetime.now(UTC))):
             await until(lambda: bool(receiver.requests))
     assert "out of order" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "name", "status"), [(200, "delivered", "delivered"), (500, "failed", "failing")]
+)
+async def test_a_try_whose_end_cannot_be_written_down_is_not_made_again(
+    workshop: Workshop, clock: Clock, monkeypatch: pytest.MonkeyPatch, answer: int, name: str, status: str
+) -> None:
+    receiver, job_id = Receiver(answer), ended(workshop)
+    record, full = getattr(workshop.stores.webhooks, name), iter([True, True, True])
+
+    def unlucky(*told: Any, **more: Any) -> Any:
+        if next(full, False):
+            raise DiskFull("no room")
+        return record(*told, **more)
+
+    monkeypatch.setattr(workshop.stores.webhooks, name, unlucky)
+    teller = webhooks(workshop, receiver, clock)
+    for _ in range(3):
+        with pytest.raises(DiskFull):
+            await teller.deliver()
+    assert await teller.deliver() == 0
+    assert len(receiver.ids) == 1
+    webhook = workshop.stores.webhooks.get(job_id)
+    assert webhook is not None
+    assert (webhook.status, webhook.attempts) == (status, 1)
 
 
 ORIGINS = ("https://hooks.example", "http://10.0.0.5:8080", "https://[fd00::1]", "https://port.example:443")

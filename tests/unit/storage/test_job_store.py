@@ -317,6 +317,22 @@ def test_recovering_can_spare_leases_that_still_hold(jobs: JobStore) -> None:
     assert stored(jobs, "a").error == WORKER_DIED
 
 
+def test_what_an_orderly_end_hands_back_has_lost_no_attempt(jobs: JobStore) -> None:
+    add(jobs, "a", "b", "c")
+    for _ in range(5):
+        claim(jobs, "a")
+        jobs.hand_back(now=LATER)
+        job = stored(jobs, "a")
+        assert (job.status, job.attempts, job.started_at) == (JobStatus.PENDING, 0, None)
+    claim(jobs, "b")
+    cancel(jobs, "b")
+    jobs.hand_back(now=LATER)
+    assert [stored(jobs, name).status for name in "abc"] == [
+        *(JobStatus.PENDING, JobStatus.CANCELLED, JobStatus.PENDING)
+    ]
+    assert (stored(jobs, "b").completed_at, stored(jobs, "b").attempts) == (LATER, 1)
+
+
 def test_waiting_jobs_run_by_priority_then_in_order_of_arrival(jobs: JobStore) -> None:
     add(jobs, "a", "b")
     add(jobs, "c", priority=5)

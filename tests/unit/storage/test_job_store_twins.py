@@ -156,6 +156,11 @@ class Twins(RuleBasedStateMachine):
             )
         )
 
+    @rule()
+    def hand_back(self) -> None:
+        now = self.now()
+        self.both(lambda stores: stores.jobs.hand_back(now=now))
+
     @rule(name=names)
     def request_cancel(self, name: JobId) -> None:
         now = self.now()
