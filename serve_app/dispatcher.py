@@ -254,13 +254,16 @@ class Dispatcher:
     async def _refuse_too_large(self, waiting: Sequence[WaitingJob]) -> None:
         """Fail the jobs that have waited too long for more GPUs than there are."""
         gpus = (self._fleet.state if self._fleet.read_at > 0 else await self._fleet.read()).gpus
-        shares = {job.id: self._fleet.share_of(job.model) for job in waiting if job.model in self._registry}
-        needing = [job_id for job_id, share in shares.items() if not Gpus(gpus).fits(share)]
-        overdue = set(self._obstacles.overdue(needing, time.monotonic()))
+        models = {job.model for job in waiting if job.model in self._registry}
+        shares = {model: self._fleet.share_of(model) for model in models}
+        needing = [model for model, share in shares.items() if not Gpus(gpus).fits(share)]
+        overdue = self._obstacles.overdue(needing, time.monotonic())
         for job in waiting:
-            if job.id in overdue and await self._claim(job) is not None:
-                spec = self._registry[job.model]
-                await self._fail(job.id, no_capacity(spec, shares[job.id], gpus))
+            waits_s = (self._desk.now() - job.created_at).total_seconds()
+            late = job.model in overdue and waits_s >= self._obstacles.no_capacity_s
+            if late and await self._claim(job) is not None:
+                await self._fail(job.id, no_capacity(self._registry[job.model], shares[job.model], gpus))
+                self.wake()  # There may be more of them than one look sees.
 
     async def _fail(self, job_id: JobId, error: JobError) -> None:
         desk = self._desk

@@ -17,14 +17,14 @@ class Obstacles:
 
     def __init__(self, no_capacity_s: float) -> None:
         """`no_capacity_s`: how long a job waits for a larger cluster."""
-        self._no_capacity_s = no_capacity_s
+        self.no_capacity_s = no_capacity_s
         self._needing: dict[str, float] = {}
         self._resting: dict[str, float] = {}
 
-    def overdue(self, needing: Iterable[str], now: float) -> list[str]:
-        """Those that have needed more than there is for too long, of all that do now."""
-        self._needing = {job: self._needing.get(job, now) for job in needing}
-        return [job for job, since in self._needing.items() if now - since >= self._no_capacity_s]
+    def overdue(self, needing: Iterable[str], now: float) -> frozenset[str]:
+        """The models that have needed more than there is for too long, of all that do now."""
+        self._needing = {model: self._needing.get(model, now) for model in needing}
+        return frozenset(m for m, since in self._needing.items() if now - since >= self.no_capacity_s)
 
     def rest(self, deployment: str, now: float) -> None:
         """Its replicas do not start."""

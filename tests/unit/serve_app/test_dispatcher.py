@@ -210,6 +210,18 @@ async def test_a_job_that_needs_more_gpus_than_there_are_fails_with_the_reason_i
     assert job.error.message == "huge needs 4 GPUs, and there are 1."
 
 
+async def test_each_job_waits_its_time_for_more_gpus_and_all_of_one_time_fail_together(
+    workshop: Workshop,
+) -> None:
+    workshop.registry = Registry([spec("huge", "flux", num_gpus=4)])
+    many = [workshop.add("huge") for _ in range(60)]
+    async with workshop.dispatching(workshop.dispatcher(no_capacity_s=0.3)):
+        ends = [job.completed_at for job in await workshop.ended(*many)]
+        (later,) = await workshop.ended(workshop.add("huge"))
+    assert max(ends) - min(ends) < timedelta(seconds=0.9), "not one lookahead after another"
+    assert later.completed_at - later.created_at >= timedelta(seconds=0.3)
+
+
 async def test_a_job_cancelled_while_it_waits_never_runs(workshop: Workshop) -> None:
     job_id, other = workshop.add(), workshop.add()
     workshop.stores.jobs.request_cancel(job_id, now=now())

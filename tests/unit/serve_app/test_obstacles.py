@@ -6,19 +6,19 @@ from serve_app.obstacles import REST_S, Obstacles, cannot_start, no_capacity
 from tests.generation import model_spec
 
 
-def test_a_job_that_needs_too_much_is_overdue_after_its_time() -> None:
+def test_a_model_that_needs_too_much_is_overdue_after_its_time() -> None:
     obstacles = Obstacles(no_capacity_s=600)
-    assert obstacles.overdue(["a"], now=1000) == []
-    assert obstacles.overdue(["a", "b"], now=1599) == []
-    assert obstacles.overdue(["a", "b"], now=1600) == ["a"]
-    assert obstacles.overdue(["b"], now=2199) == ["b"]
+    assert obstacles.overdue(["a"], now=1000) == set()
+    assert obstacles.overdue(["a", "b"], now=1599) == set()
+    assert obstacles.overdue(["a", "b"], now=1600) == {"a"}
+    assert obstacles.overdue(["b"], now=2199) == {"b"}
 
 
 def test_its_time_begins_anew_when_there_was_enough_meanwhile() -> None:
     obstacles = Obstacles(no_capacity_s=600)
     obstacles.overdue(["a"], now=0)
     obstacles.overdue([], now=599)
-    assert obstacles.overdue(["a"], now=600) == []
+    assert obstacles.overdue(["a"], now=600) == set()
 
 
 def test_a_deployment_rests_for_a_while() -> None:
