@@ -334,6 +334,8 @@ class JobRun:
         log.warning("job %s failed: %s: %s", self.job.id, error.code, error.message)
         if await desk.blocking(desk.jobs.fail, self.job.id, owner=desk.owner, now=desk.now(), error=error):
             self._publish(JobStatus.FAILED)
+        elif (job := await desk.blocking(desk.jobs.get, self.job.id)) is not None:
+            desk.news.publish(job.id, job.status)  # Such as completed, by a commit whose reply got lost.
 
     async def _release(self, death: WorkerDied) -> None:
         desk = self._desk

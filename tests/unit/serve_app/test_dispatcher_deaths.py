@@ -132,7 +132,7 @@ async def test_jobs_of_a_dispatcher_that_died_later_are_taken_back_when_their_le
     assert (job.status, job.attempts) == (JobStatus.COMPLETED, 2)
 
 
-async def test_an_end_that_was_stored_though_storing_it_failed_keeps_its_files(
+async def test_an_end_that_was_stored_though_storing_it_failed_is_told_and_keeps_its_files(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete = workshop.stores.jobs.complete
@@ -143,10 +143,13 @@ async def test_an_end_that_was_stored_though_storing_it_failed_keeps_its_files(
 
     monkeypatch.setattr(workshop.stores.jobs, "complete", complete_and_break)
     job_id = workshop.add()
-    async with workshop.dispatching():
-        (job,) = await workshop.ended(job_id)
+    heard: dict[str, str] = {}
+    with workshop.news.subscribe({job_id}) as subscription:
+        async with asyncio.timeout(10), workshop.dispatching():
+            while heard.get(job_id) != JobStatus.COMPLETED:
+                heard = await subscription.next()
     (media,) = workshop.media(job_id)
-    assert job.status is JobStatus.COMPLETED
+    assert workshop.job(job_id).status is JobStatus.COMPLETED
     assert workshop.files.path(media.file_path).is_file()
 
 
