@@ -118,6 +118,61 @@ def test_scrolling_moves_no_tile_that_stays(open_page: OpenPage, tmp_path: Path)
         assert moved["came"] < 2 * (rows + 8) * moved["columns"]
 
 
+def test_a_held_key_deletes_once_and_each_deletion_can_be_undone(open_page: OpenPage, tmp_path: Path) -> None:
+    with quick_server(tmp_path, media=9) as url:
+        page = open_page(url)
+        tiles(page, url)
+        page.locator(".tile-open").first.click()
+        page.locator(".stage-medium").wait_for()
+        undo = page.get_by_role("dialog", name="Viewer").get_by_role("button", name="Undo")
+        for _ in range(3):
+            page.keyboard.down("Delete")
+        page.keyboard.up("Delete")
+        expect(undo).to_have_count(1)
+        for _ in range(3):
+            page.keyboard.press("Delete")
+        expect(undo).to_have_count(4)
+
+
+def test_escape_closes_a_menu_before_it_ends_the_selection(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    tiles(page, quick)
+    page.keyboard.press("s")
+    page.locator(".tile-open").first.click()
+    page.get_by_role("button", name="Date", exact=True).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Last 30 days")).to_be_hidden()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("1 selected")).to_be_hidden()
+
+
+def test_the_viewer_goes_on_past_what_the_grid_has_fetched(open_page: OpenPage, tmp_path: Path) -> None:
+    with quick_server(tmp_path, media=400) as url:
+        page = open_page(url)
+        # The tile of place 97: the newest is made-399.
+        tiles(page, url, "?view=made-302")
+        place = page.locator(".viewer-count")
+        expect(place).to_have_text("98 of 400")
+        for at in (99, 100, 101):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(500)
+            assert place.text_content() == f"{at} of 400"
+
+
+def test_a_seed_goes_to_the_model_that_the_form_shows(open_page: OpenPage, quick: str) -> None:
+    page = open_page("about:blank", wait=False)
+    shown = httpx.get(f"{quick}/api/models").json()
+    shown["defaults"]["image"] = "demo-sd35"
+    page.route("**/api/models", lambda route: route.fulfill(json=shown))
+    tiles(page, quick)
+    page.locator(".tile-open").first.click()
+    page.get_by_role("button", name="Use seed").click()
+    expect(page.locator(".picker-name").first).to_have_text("demo-sd35")
+    newest = httpx.get(f"{quick}/api/gallery?limit=1").json()["images"][0]
+    expect(page.locator("#seed")).to_have_value(str(newest["settings"]["seed"]))
+
+
 def test_two_pictures_are_compared(open_page: OpenPage, quick: str) -> None:
     page = open_page(quick)
     tiles(page, quick)

@@ -74,6 +74,7 @@ def test_a_picture_of_the_gallery_is_animated(open_page: OpenPage, server: Serve
     expect(dialogue.get_by_label("Model")).to_be_visible()
     dialogue.get_by_label("What should happen").fill("it slowly turns around")
     dialogue.get_by_role("button", name="Generate Video").click()
+    expect(dialogue).to_be_hidden()
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Generate").click()
     done = card(page, "it slowly turns around")

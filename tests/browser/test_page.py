@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import OpenPage, quick_server
+from tests.browser.conftest import OpenPage, prompt_field, quick_server
 
 #: First load, all files as they travel.
 MOST_BYTES = 150_000
@@ -35,6 +35,17 @@ SUBMIT = """() => new Promise((done) => {
     const begun = performance.now();
     document.querySelector("form").requestSubmit();
 })"""
+
+#: Pastes a text and a picture of this name into the prompt; whether the page took them.
+PASTE = """async ([text, name]) => {
+    const canvas = new OffscreenCanvas(64, 64);
+    canvas.getContext("2d");
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([await canvas.convertToBlob()], name, { type: "image/png" }));
+    if (text) clipboardData.setData("text/plain", text);
+    const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+    return !document.querySelector("#prompt").dispatchEvent(paste);
+}"""
 
 
 def test_everything_comes_from_the_server_itself(open_page: OpenPage, quick: str) -> None:
@@ -134,6 +145,47 @@ def test_all_can_be_done_with_the_keyboard(open_page: OpenPage, quick: str) -> N
     assert page.evaluate("document.activeElement.closest('li')?.dataset.place") == focused
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard and help")).to_be_visible()
+
+
+def test_an_enriched_prompt_is_not_put_over_what_was_typed_meanwhile(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    held: list[Route] = []
+    page.route("**/api/enrich", lambda route: held.append(route))
+    field = prompt_field(page)
+    field.fill("a fox")
+    page.get_by_role("button", name="Enrich").click()
+    field.fill("a fox in the snow")
+    held[0].fulfill(json={"enriched_prompt": "a fox, golden light"})
+    page.get_by_role("button", name="Use it").wait_for()
+    expect(field).to_have_value("a fox in the snow")
+    page.get_by_role("button", name="Use it").click()
+    expect(field).to_have_value("a fox, golden light")
+    page.get_by_role("button", name="Back to my own prompt").click()
+    expect(field).to_have_value("a fox in the snow")
+
+
+def test_only_a_seed_that_was_typed_is_kept(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    prompt_field(page)
+    seed = page.locator("#seed")
+    seed.focus()
+    seed.press("Tab")
+    expect(page.get_by_role("button", name="Keep this seed")).to_have_attribute("aria-pressed", "false")
+    seed.press_sequentially("7")
+    seed.press("Tab")
+    expect(page.get_by_role("button", name="Keep this seed")).to_have_attribute("aria-pressed", "true")
+
+
+def test_text_that_comes_with_its_picture_is_pasted_as_text(open_page: OpenPage, quick: str) -> None:
+    page = open_page(quick)
+    prompt_field(page)
+    assert not page.evaluate(PASTE, ["red\tblue", "image.png"])
+    assert page.evaluate(PASTE, ["picture.png", "picture.png"])
+    dialogue = page.get_by_role("dialog", name="Animate")
+    dialogue.get_by_label("What should happen").fill("it turns around")
+    page.evaluate(PASTE, ["", "other.png"])
+    page.wait_for_timeout(500)
+    expect(dialogue.get_by_label("What should happen")).to_have_value("it turns around")
 
 
 def test_the_address_keeps_the_filters(open_page: OpenPage, quick: str) -> None:

@@ -8,17 +8,23 @@
 export const ROOT = new URL("../../../../", import.meta.url);
 export const ASSETS = new URL("../../", import.meta.url);
 
+/** Until what was refused is asked for again, where the server does not say how long, and the most. */
+const WAIT_S = 3;
+const LONGEST_WAIT_S = 30;
+
 /** The server refused, or met an error of its own. `message` is its sentence. */
 export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} status
    * @param {string} code
+   * @param {string | null} retryAfter the header of this name
    */
-  constructor(message, status, code) {
+  constructor(message, status, code, retryAfter) {
     super(message);
     this.status = status;
     this.code = code;
+    this.waitMs = 1000 * Math.min(Number(retryAfter) || WAIT_S, LONGEST_WAIT_S);
   }
 }
 
@@ -47,7 +53,8 @@ async function send(path, options) {
   const body = await response.json().catch(() => ({}));
   // What the server refuses it explains; a bare 404 or 502 comes from what stands before it while it is away.
   if (!body.message) throw new Unreachable("The server is away");
-  throw new ApiError(body.message, response.status, body.code ?? "unknown");
+  const retryAfter = response.headers.get("Retry-After");
+  throw new ApiError(body.message, response.status, body.code ?? "unknown", retryAfter);
 }
 
 /**
@@ -63,7 +70,7 @@ const get = async (path, signal) => (await send(path, { signal })).json();
  */
 const post = async (path, body, headers) => {
   const json =
-    body === undefined ? {} : { headers: { ...JSON_BODY, ...headers }, body: JSON.stringify(body) };
+    body === undefined ? { headers } : { headers: { ...JSON_BODY, ...headers }, body: JSON.stringify(body) };
   return (await send(path, { method: "POST", ...json })).json();
 };
 
@@ -82,6 +89,8 @@ const remove = async (path) => (await send(path, { method: "DELETE", keepalive: 
  * @property {string} negativePrompt
  * @property {Settings} settings
  * @property {string} key
+ * @property {string | null} [replaces] the waiting job whose place it takes
+ * @property {boolean} [first] whether it goes before all that wait
  */
 
 /**
@@ -146,9 +155,11 @@ export const cancel = (id) => post(`api/jobs/${encodeURIComponent(id)}/cancel`);
 
 /**
  * @param {string} id
+ * @param {string} [key] makes a repeated retry the same job
  * @returns {Promise<{job_id: string}>}
  */
-export const retry = (id) => post(`api/jobs/${encodeURIComponent(id)}/retry`);
+export const retry = (id, key) =>
+  post(`api/jobs/${encodeURIComponent(id)}/retry`, undefined, key ? { "Idempotency-Key": key } : {});
 
 /**
  * @param {string} id

@@ -44,8 +44,34 @@ export function receive(news) {
   const after = new Map(before);
   for (const job of news) after.set(job.id, truest(before.get(job.id), job));
   jobs.set(after);
-  for (const job of news) for (const watcher of watchers) watcher(job, before.get(job.id));
+  for (const job of news) for (const watcher of watchers) tell(watcher, job, before.get(job.id));
 }
+
+/**
+ * One that breaks keeps nothing from the others.
+ *
+ * @param {(job: Job, before: Job | undefined) => void} watcher
+ * @param {Job} job
+ * @param {Job | undefined} before
+ */
+function tell(watcher, job, before) {
+  try {
+    watcher(job, before);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+/**
+ * Read it anew. Where that fails, events and polling tell the same a little later.
+ *
+ * @param {string} id
+ */
+export const readAgain = (id) =>
+  api.job(id).then(
+    (job) => receive([job]),
+    () => {},
+  );
 
 /**
  * Answers can overtake each other: an ended job stays ended.
@@ -91,23 +117,31 @@ export const submitsSettled = () => Promise.allSettled([...sending]);
 const unsent = new Map();
 
 /**
- * Show the jobs at once and send them one after another, so that they wait in this order. A refusal is thrown,
- * and ends it; a server that is away leaves the cards, to send again.
+ * @typedef {object} Submitted
+ * @property {(string | null)[]} ids of those before the refusal; null where the server was away
+ * @property {Error | null} refusal
+ */
+
+/**
+ * Show the jobs at once and send them one after another, so that they wait in this order. A refusal ends it; a
+ * server that is away leaves the cards, to send again.
  *
  * @param {readonly Submission[]} submissions
- * @returns {Promise<string[]>} the ids of those that the server has
+ * @returns {Promise<Submitted>}
  */
 export async function submit(submissions) {
   const cards = submissions.map(draftJob);
   cards.forEach(receiveLocal);
-  const ids = [];
+  /** @type {Submitted} */
+  const submitted = { ids: [], refusal: null };
   try {
-    for (const [at, submission] of submissions.entries()) ids.push(await send(cards[at], submission));
+    for (const [at, submission] of submissions.entries())
+      submitted.ids.push(await send(cards[at], submission));
   } catch (error) {
     for (const card of cards) if (jobs.get().get(card.id)?.status === "sending") drop(card.id);
-    throw error;
+    submitted.refusal = /** @type {Error} */ (error);
   }
-  return ids.filter((id) => id !== null);
+  return submitted;
 }
 
 /**
@@ -122,31 +156,43 @@ async function send(card, submission) {
     const id = await sent;
     replace(card.id, { ...card, id, status: "pending" });
     sending.delete(sent);
-    receive([await api.job(id)]);
+    await readAgain(id);
     return id;
   } catch (error) {
     sending.delete(sent);
     if (!(error instanceof api.Unreachable)) throw error;
-    if (jobs.get().has(card.id)) {
-      unsent.set(card.id, submission);
-      receiveLocal({ ...card, status: "unsent" });
-    }
+    if (jobs.get().has(card.id)) keepUnsent(card, submission);
     return null;
   }
 }
 
-/** @param {string} localId */
-export async function sendAgain(localId) {
+/**
+ * @param {Job} card
+ * @param {Submission} submission
+ */
+function keepUnsent(card, submission) {
+  unsent.set(card.id, submission);
+  receiveLocal({ ...card, status: "unsent" });
+}
+
+/**
+ * One that could not be sent at first, and was refused then.
+ *
+ * @param {Submission} submission
+ * @param {Error} refusal
+ */
+export const keepRefused = (submission, refusal) =>
+  keepUnsent({ ...draftJob(submission, 0), message: refusal.message }, submission);
+
+/**
+ * @param {string} localId
+ * @returns {Submission | undefined} what could not be sent
+ */
+export function discard(localId) {
   const submission = unsent.get(localId);
   unsent.delete(localId);
   drop(localId);
-  if (submission) await submit([submission]).catch(toastError);
-}
-
-/** @param {string} localId */
-export function discard(localId) {
-  unsent.delete(localId);
-  drop(localId);
+  return submission;
 }
 
 /** @param {Job} job */
@@ -207,19 +253,23 @@ const NOT_BEGUN = {
 /** Jobs that were asked to stop and have not yet. */
 export const stopping = createStore(/** @type {ReadonlySet<string>} */ (new Set()));
 
-/** @param {string} id */
+/**
+ * @param {string} id
+ * @returns {Promise<boolean>} whether the server cancels it
+ */
 export async function cancel(id) {
   stopping.set((ids) => new Set(ids).add(id));
   try {
     await api.cancel(id);
-    receive([await api.job(id)]);
   } catch (error) {
-    if (!(error instanceof api.ApiError && error.status === 409)) toastError(error);
-    receive([await api.job(id)]);
-  } finally {
-    const job = jobs.get().get(id);
-    if (!job || hasEnded(job)) settled(id);
+    settled(id);
+    const ended = error instanceof api.ApiError && error.status === 409;
+    if (ended) await readAgain(id);
+    else toastError(error);
+    return false;
   }
+  await readAgain(id);
+  return true;
 }
 
 /** @param {string} id */
@@ -235,7 +285,7 @@ onJobChange((job) => hasEnded(job) && settled(job.id));
 export async function retry(id) {
   try {
     const { job_id } = await api.retry(id);
-    receive([await api.job(job_id)]);
+    await readAgain(job_id);
   } catch (error) {
     toastError(error);
   }

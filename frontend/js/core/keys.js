@@ -6,8 +6,11 @@ import { useLayoutEffect, useRef } from "../../vendor/htm-preact.js";
 
 /** @typedef {Record<string, (event: KeyboardEvent) => void>} Shortcuts */
 
+/** What goes on while its key is held. All else is done once for a press, or one would delete on and on. */
+const HELD = /^(arrow(left|right)|[+=-])$/;
+
 /** @param {EventTarget | null} target */
-const isTyping = (target) =>
+export const isTyping = (target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
@@ -31,12 +34,14 @@ export function useShortcuts(shortcuts, { inDialog = false, active = true } = {}
     if (!active) return;
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
-      const run = latest.current[nameOf(event)];
+      const name = nameOf(event);
+      const run = latest.current[name];
       if (!run || event.defaultPrevented) return;
       if (isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) return;
       if (!inDialog && document.querySelector("dialog[open]")) return;
+      if (name === "escape" && document.querySelector(":popover-open")) return; // It closes that.
       event.preventDefault();
-      run(event);
+      if (!event.repeat || HELD.test(name)) run(event);
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);

@@ -2,10 +2,12 @@
  * The waiting jobs in running order, and the ways to change it.
  *
  * @import {Job, WaitingJob} from "../types.js"
+ * @import {Submission} from "./api.js"
+ * @import {Submitted} from "./jobs.js"
  */
 import * as api from "./api.js";
 import { t } from "./i18n.js";
-import { cancel, drop, jobs, receive } from "./jobs.js";
+import { cancel, discard, drop, jobs, keepRefused, readAgain, submit } from "./jobs.js";
 import { askQueue, queue } from "./live.js";
 import { createStore } from "./store.js";
 import { toast, toastError } from "./toasts.js";
@@ -59,11 +61,45 @@ export function move(id, to) {
 }
 
 /**
+ * Submit jobs, and put those that the server took where they belong.
+ *
+ * @param {readonly Submission[]} submissions
+ * @returns {Promise<Submitted>}
+ */
+export async function enqueue(submissions) {
+  const submitted = await submit(submissions);
+  await place(submissions, submitted.ids).catch(toastError);
+  return submitted;
+}
+
+/** @param {string} localId of a card that could not be sent */
+export async function sendAgain(localId) {
+  const submission = discard(localId);
+  if (!submission) return;
+  const { refusal } = await enqueue([submission]);
+  if (refusal) keepRefused(submission, refusal);
+}
+
+/**
+ * @param {readonly Submission[]} submissions
+ * @param {readonly (string | null)[]} ids
+ */
+async function place(submissions, ids) {
+  const first = [];
+  for (const [at, id] of ids.entries()) {
+    const { replaces, first: goesFirst } = submissions[at];
+    if (id && replaces) await replaceWaiting(replaces, id);
+    else if (id && goesFirst) first.push(id);
+  }
+  if (first.length > 0) await putFirst(first);
+}
+
+/**
  * To the front of those that wait, in this order.
  *
  * @param {readonly string[]} ids
  */
-export async function putFirst(ids) {
+async function putFirst(ids) {
   await askQueue();
   const told = queue.get()?.waiting?.map(({ id }) => id) ?? [];
   const first = [...told, ...line()].find((id) => !ids.includes(id));
@@ -77,7 +113,7 @@ export async function putFirst(ids) {
  * @param {string} id
  * @param {string} newId
  */
-export async function replaceWaiting(id, newId) {
+async function replaceWaiting(id, newId) {
   await tryMove(newId, id);
   if ((await api.job(id)).status === "pending") {
     await api.cancel(id);
@@ -94,11 +130,12 @@ export async function replaceWaiting(id, newId) {
 export async function cancelJobs(list) {
   const places = placesOf(list.filter(({ status }) => status === "pending"));
   const left = list.map(({ id }) => id);
+  const cancelled = new Set();
   const worker = async () => {
-    for (let id = left.shift(); id; id = left.shift()) await cancel(id);
+    for (let id = left.shift(); id; id = left.shift()) if (await cancel(id)) cancelled.add(id);
   };
   await Promise.all(Array.from({ length: ABREAST }, worker));
-  offerUndo(places.filter(({ id }) => jobs.get().get(id)?.status === "cancelled"));
+  offerUndo(places.filter((place) => cancelled.has(place.id) && mayComeBack(place)));
 }
 
 /** Cancel every waiting job. They can be brought back if all are known here. */
@@ -107,10 +144,20 @@ export async function cancelWaiting() {
   const open = inLine(jobs.get().values(), queue.get()?.waiting, null);
   const places = placesOf(open);
   const { cleared } = await api.clearQueue();
-  receive(await Promise.all(open.slice(0, 60).map(({ id }) => api.job(id))));
-  if (pending === open.length) offerUndo(places);
+  await Promise.all(open.slice(0, 60).map(({ id }) => readAgain(id)));
+  if (pending === open.length) offerUndo(places.filter(mayComeBack));
   else toast(t("queue.cleared", { count: cleared }));
   await askQueue();
+}
+
+/**
+ * Whether it was cancelled, as far as is known here: not all are read anew, and one may have started before.
+ *
+ * @param {Place} place
+ */
+function mayComeBack({ id }) {
+  const status = jobs.get().get(id)?.status;
+  return status === "cancelled" || status === "pending";
 }
 
 /**
@@ -137,18 +184,44 @@ function offerUndo(places) {
 }
 
 /**
- * A cancelled job stays so; another like it is queued where it was.
+ * What the server does not take back now, as when the queue is full, may be brought back once more.
  *
  * @param {readonly Place[]} places
  */
 async function bringBack(places) {
-  for (const { id, next } of places) {
-    const { job_id } = await api.retry(id);
-    if (next) await placeBefore(job_id, next);
-    await forget(id);
-    receive([await api.job(job_id)]);
+  /** @type {Place[]} */
+  const left = [];
+  /** @type {Place[]} those left that the next one to come back is to follow */
+  let ahead = [];
+  let problem;
+  for (const place of places.filter(mayComeBack)) {
+    try {
+      const next = await bringOneBack(place);
+      left.push(...ahead.map(({ id }) => ({ id, next })));
+      ahead = [];
+    } catch (error) {
+      if (isOver(error)) continue;
+      problem = error;
+      ahead.push(place);
+    }
   }
+  if (problem) toastError(problem);
+  offerUndo([...left, ...ahead]);
   await askQueue();
+}
+
+/**
+ * A cancelled job stays so; another like it is queued where it was. The key keeps a second try from queueing two.
+ *
+ * @param {Place} place
+ * @returns {Promise<string>} the other's id
+ */
+async function bringOneBack({ id, next }) {
+  const { job_id } = await api.retry(id, `undo-${id}`);
+  if (next) await placeBefore(job_id, next);
+  await forget(id);
+  await readAgain(job_id);
+  return job_id;
 }
 
 /**
@@ -174,10 +247,17 @@ async function tryMove(id, before) {
     await api.move(id, before);
     return true;
   } catch (error) {
-    if (error instanceof api.ApiError && (error.status === 409 || error.status === 404)) return false;
+    if (isOver(error)) return false;
     throw error;
   }
 }
+
+/**
+ * Whether a job waits no more, has started after all, or is gone.
+ *
+ * @param {unknown} error
+ */
+const isOver = (error) => error instanceof api.ApiError && (error.status === 409 || error.status === 404);
 
 /** @param {string} id */
 async function forget(id) {

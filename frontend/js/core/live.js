@@ -94,12 +94,27 @@ function lost() {
   else if (!poll) void pollOnce();
 }
 
+/** @param {number} ms */
+function pollIn(ms) {
+  clearTimeout(poll);
+  poll = setTimeout(() => void pollOnce(), ms);
+}
+
 async function pollOnce() {
   clearTimeout(poll);
-  await refresh();
+  const due = poll;
+  try {
+    await refresh();
+  } finally {
+    if (poll === due) goOnPolling(); // Else the next one is set: what was asked for was refused.
+  }
+}
+
+function goOnPolling() {
+  poll = undefined;
   if (grace === undefined && connection.get() === "live") return;
   const busy = [...jobs.get().values()].some(isActive) || connection.get() === "away";
-  poll = setTimeout(() => void pollOnce(), busy ? POLL_ACTIVE_MS : POLL_IDLE_MS);
+  pollIn(busy ? POLL_ACTIVE_MS : POLL_IDLE_MS);
 }
 
 /** Ask for everything that is shown: after a start, a gap in the events, or instead of them. */
@@ -117,9 +132,10 @@ export async function refresh() {
     if (connection.get() !== "live" || grace !== undefined) answered();
     for (const listener of onResync) listener();
   } catch (error) {
+    if (error instanceof api.ApiError) return pollIn(error.waitMs);
     if (!(error instanceof api.Unreachable)) throw error;
     connection.set("away");
-    poll ??= setTimeout(() => void pollOnce(), POLL_ACTIVE_MS);
+    pollIn(POLL_ACTIVE_MS);
   }
 }
 
@@ -166,7 +182,7 @@ async function askForChanged() {
       const ids = [...changed];
       changed.clear();
       if (ids.length > MANY) await refresh();
-      else await Promise.all(ids.map(look));
+      else await lookAtEach(ids);
     }
   } catch (error) {
     if (!(error instanceof api.Unreachable)) throw error;
@@ -175,6 +191,30 @@ async function askForChanged() {
     asking = false;
   }
 }
+
+/**
+ * What the server refuses to tell now is asked for again after a while.
+ *
+ * @param {readonly string[]} ids
+ */
+async function lookAtEach(ids) {
+  let waitMs = 0;
+  /** @param {string} id */
+  const tryOne = async (id) => {
+    try {
+      await look(id);
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      changed.add(id);
+      waitMs = Math.max(waitMs, error.waitMs);
+    }
+  };
+  await Promise.all(ids.map(tryOne));
+  if (waitMs > 0) await pause(waitMs);
+}
+
+/** @param {number} ms */
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Ask for the queue. Answers can overtake each other: an older one than that shown is not wanted. */
 export async function askQueue() {
@@ -196,13 +236,24 @@ async function askForQueue() {
   try {
     while (queueWanted) {
       queueWanted = false;
-      await askQueue();
-      await new Promise((done) => setTimeout(done, QUEUE_EVERY_MS));
+      await pause(await tryQueue());
     }
   } catch (error) {
     if (!(error instanceof api.Unreachable)) throw error;
   } finally {
     queueAsking = false;
+  }
+}
+
+/** @returns {Promise<number>} milliseconds until it may be asked for again */
+async function tryQueue() {
+  try {
+    await askQueue();
+    return QUEUE_EVERY_MS;
+  } catch (error) {
+    if (!(error instanceof api.ApiError)) throw error;
+    queueWanted = true;
+    return error.waitMs;
   }
 }
 

@@ -80,12 +80,16 @@ const chime = async (status) => (await import("../later/chime.js")).chime(status
 
 /** @param {import("../types.js").Job} job */
 function notify(job) {
-  const notification = new Notification(titleOf(job), {
-    body: job.status === "failed" ? job.message : job.prompt,
-    tag: job.id,
-    icon: icon(job.status === "failed" ? "failed" : "done"),
-  });
-  notification.onclick = () => (window.focus(), notification.close());
+  try {
+    const notification = new Notification(titleOf(job), {
+      body: job.status === "failed" ? job.message : job.prompt,
+      tag: job.id,
+      icon: icon(job.status === "failed" ? "failed" : "done"),
+    });
+    notification.onclick = () => (window.focus(), notification.close());
+  } catch {
+    // Chrome on Android lets no page notify, whatever was allowed.
+  }
 }
 
 function show() {

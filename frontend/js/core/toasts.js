@@ -14,6 +14,8 @@ import { createStore } from "./store.js";
 export const toasts = createStore(/** @type {readonly Toast[]} */ ([]));
 
 const SHOWN_MS = 6000;
+/** So many are shown at once, and however many more that still offer to do something. */
+const MOST = 3;
 let last = 0;
 
 /**
@@ -24,7 +26,10 @@ let last = 0;
 export function toast(text, { tone = "info", action, forMs = SHOWN_MS } = {}) {
   const id = ++last;
   const dismiss = () => toasts.set((shown) => shown.filter((other) => other.id !== id));
-  toasts.set((shown) => [...shown.slice(-2), { id, text, tone, action }]);
+  toasts.set((shown) => {
+    const stay = shown.filter((other, at) => other.action || at > shown.length - MOST);
+    return [...stay, { id, text, tone, action }];
+  });
   setTimeout(dismiss, forMs);
   return dismiss;
 }

@@ -3,14 +3,13 @@ import { MOST } from "../core/alternatives.js";
 import { edited } from "../core/editing.js";
 import { number } from "../core/format.js";
 import { t } from "../core/i18n.js";
-import { jobs, submit } from "../core/jobs.js";
+import { jobs } from "../core/jobs.js";
 import { useShortcuts } from "../core/keys.js";
 import { drawSeed } from "../core/limits.js";
-import { putFirst, replaceWaiting } from "../core/line.js";
+import { enqueue } from "../core/line.js";
 import { catalogue } from "../core/models.js";
 import { changeDraft, draftOf, drafts, keepsPrompt, modelName, prompt, settingsOf } from "../core/drafts.js";
 import { useStore } from "../core/store.js";
-import { toastError } from "../core/toasts.js";
 import { Button, Problem, Switch } from "../ui/controls.js";
 import { FileButton } from "../ui/drop.js";
 import { Icon } from "../ui/icon.js";
@@ -18,7 +17,7 @@ import { Enrich } from "./enrich.js";
 import { Estimate } from "./estimate.js";
 import { ModelPicker } from "./model_picker.js";
 import { ModelSettings } from "./model_settings.js";
-import { drawAgain, planNow, usePlan } from "./plan.js";
+import { drawAgain, keepRest, planNow, usePlan } from "./plan.js";
 import { namesOf, StandsFor } from "./stands_for.js";
 
 /**
@@ -48,7 +47,8 @@ export function Composer() {
     const trouble = troubleOf(plan, model);
     setProblem(trouble);
     if (trouble) return void area.current?.focus();
-    await submitDraft(model, plan.jobs, { first, replaces }).catch((error) => setProblem(error.message));
+    const refusal = await submitDraft(model, plan, { first, replaces });
+    if (refusal) setProblem(refusal);
   };
   useShortcuts({
     "ctrl+enter": () => send(),
@@ -131,17 +131,19 @@ function troubleOf({ jobs, amiss }, { step_config }) {
 
 /**
  * @param {Model} model
- * @param {Plan["jobs"]} planned
+ * @param {Plan} plan
  * @param {{first: boolean, replaces: string | null}} how
+ * @returns {Promise<string>} why not all are queued; "" where they are
  */
-async function submitDraft(model, planned, { first, replaces }) {
+async function submitDraft(model, plan, { first, replaces }) {
+  const planned = plan.jobs;
   const draft = draftOf(model, drafts.get());
   const text = prompt.get();
   // A seed that is kept is counted on from, as for pictures of one job.
   const seeds = planned.map(({ place }, at) =>
     draft.seedLocked ? draft.seed + place : at === 0 ? draft.seed : drawSeed(),
   );
-  const sent = submit(
+  const sent = enqueue(
     planned.map((each, at) => ({
       type: model.type,
       model: model.name,
@@ -149,27 +151,23 @@ async function submitDraft(model, planned, { first, replaces }) {
       negativePrompt: model.supports_negative_prompt ? draft.negativePrompt : "",
       settings: { ...settingsOf(model, { ...draft, count: each.pictures }), seed: seeds[at] },
       key: newKey(),
+      replaces: at === 0 ? replaces : null,
+      first: first && !replaces,
     })),
   );
   drawAgain();
   edited.set(null);
   if (!draft.seedLocked) changeDraft(model, { seed: drawSeed() });
   if (!keepsPrompt.get()) prompt.set("");
-  const ids = await sent.catch((error) => {
-    if (prompt.get() === "") prompt.set(text);
-    throw error;
-  });
-  await place(ids, { first, replaces }).catch(toastError);
-}
-
-/**
- * @param {readonly string[]} ids
- * @param {{first: boolean, replaces: string | null}} how
- */
-async function place(ids, { first, replaces }) {
-  if (ids.length === 0) return;
-  if (replaces) await replaceWaiting(replaces, ids[0]);
-  else if (first) await putFirst(ids);
+  const { ids, refusal } = await sent;
+  if (!refusal) return "";
+  if (prompt.get() === "") prompt.set(text);
+  keepRest(plan, ids.length);
+  if (ids.length > 0)
+    return t("generate.partly", { taken: ids.length, all: planned.length, reason: refusal.message });
+  // Else the form is for something else by now.
+  if (prompt.get() === text) edited.set((other) => other ?? replaces);
+  return refusal.message;
 }
 
 /** crypto.randomUUID is missing on plain-HTTP addresses other than localhost. */

@@ -3,11 +3,13 @@ import * as api from "../core/api.js";
 import { prompt } from "../core/drafts.js";
 import { t } from "../core/i18n.js";
 import { keep, recall } from "../core/kept.js";
-import { toastError } from "../core/toasts.js";
+import { toast, toastError } from "../core/toasts.js";
 import { IconButton } from "../ui/controls.js";
 import { Icon } from "../ui/icon.js";
 
 const STYLES = /** @type {const} */ (["enhance", "realistic", "cyberpunk", "anime", "fantasy", "sci-fi"]);
+
+const OFFERED_MS = 15_000;
 
 /** Lets a language model write the prompt out, in a style, with a way back. */
 export function Enrich() {
@@ -19,13 +21,26 @@ export function Enrich() {
     if (text.trim() === "") return;
     setBusy(true);
     try {
-      prompt.set(await api.enrich(text, style));
-      setBefore(text);
+      const enriched = await api.enrich(text, style);
+      if (prompt.get() === text) use(enriched);
+      else offer(enriched);
     } catch (error) {
       toastError(error);
     } finally {
       setBusy(false);
     }
+  };
+  /** @param {string} enriched */
+  const use = (enriched) => {
+    setBefore(prompt.get());
+    prompt.set(enriched);
+  };
+  /** Not put over what was typed meanwhile. @param {string} enriched */
+  const offer = (enriched) => {
+    const dismiss = toast(t("enrich.late"), {
+      forMs: OFFERED_MS,
+      action: { label: t("enrich.use"), run: () => (dismiss(), use(enriched)) },
+    });
   };
   const undo = () => {
     prompt.set(before ?? "");

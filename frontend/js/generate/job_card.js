@@ -4,8 +4,8 @@ import { deleteMedia } from "../core/deletion.js";
 import { edited } from "../core/editing.js";
 import { about, duration, moment } from "../core/format.js";
 import { t } from "../core/i18n.js";
-import { discard, hasEnded, hidden, retry, sendAgain, stopping } from "../core/jobs.js";
-import { cancelJobs } from "../core/line.js";
+import { discard, hasEnded, hidden, retry, stopping } from "../core/jobs.js";
+import { cancelJobs, sendAgain } from "../core/line.js";
 import { queue } from "../core/live.js";
 import { reasonOf } from "../core/reasons.js";
 import { hrefOf } from "../core/router.js";
@@ -59,7 +59,7 @@ function State({ job }) {
     case "cancelled":
       return html`<div class="state faint"><${Icon} name="stop" />${t("state.cancelled")}</div>`;
     case "unsent":
-      return html`<div class="state bad"><${Icon} name="away" /><p>${t("state.unsent")}</p></div>`;
+      return html`<div class="state bad"><${Icon} name="away" /><p>${job.message || t("state.unsent")}</p></div>`;
     case "processing":
       return html`<${Running} job=${job} />`;
     default:

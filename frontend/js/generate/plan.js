@@ -16,6 +16,9 @@ const chance = createStore(drawSeed());
 
 export const drawAgain = () => chance.set(drawSeed());
 
+/** The plan whose first jobs the server has, and how many, since it refused the next. */
+const begun = createStore({ name: "", taken: 0 });
+
 /**
  * A job to be. Pictures of a prompt with wildcards have a job each, so that each is drawn for.
  *
@@ -27,9 +30,12 @@ export const drawAgain = () => chance.set(drawSeed());
 
 /**
  * @typedef {object} Plan
- * @property {readonly PlannedJob[]} jobs at most MOST + 1
+ * @property {readonly PlannedJob[]} jobs at most MOST + 1, without those that were taken
+ * @property {number} taken of its jobs by the server before
  * @property {boolean} drawn whether another draw would give others
  * @property {Amiss} amiss
+ * @property {number} chance that it was drawn with
+ * @property {string} name the same for the same plan
  */
 
 /**
@@ -50,7 +56,27 @@ export function planNow(model) {
       place,
     }));
   });
-  return { jobs: jobs.slice(0, MOST + 1), drawn: hasWildcards(text, from.lists), amiss: from.amiss };
+  const name = JSON.stringify([chance.get(), model?.name, text, count, jobs.length]);
+  const taken = begun.get().name === name ? begun.get().taken : 0;
+  return {
+    jobs: jobs.slice(taken, MOST + 1),
+    taken,
+    drawn: hasWildcards(text, from.lists),
+    amiss: from.amiss,
+    chance: chance.get(),
+    name,
+  };
+}
+
+/**
+ * The server took some of the plan's jobs and refused the next: what follows is the rest of the same draw.
+ *
+ * @param {Plan} plan
+ * @param {number} more that it took this time
+ */
+export function keepRest({ chance: drawn, name, taken }, more) {
+  chance.set(drawn);
+  begun.set({ name, taken: taken + more });
 }
 
 /** The same; the component is drawn again when it changes. @param {Model | null} model */
@@ -59,5 +85,6 @@ export function usePlan(model) {
   useStore(drafts);
   useStore(lists);
   useStore(chance);
+  useStore(begun);
   return planNow(model);
 }

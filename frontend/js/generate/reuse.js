@@ -6,6 +6,7 @@ import { go, hrefOf } from "../core/router.js";
 import { toast } from "../core/toasts.js";
 import { edited } from "../core/editing.js";
 import { closeDialogue, showDialogue } from "../ui/dialogues.js";
+import { chosenModel } from "./composer.js";
 
 /** @import {Job, Metadata} from "../types.js" */
 
@@ -17,7 +18,7 @@ export function usePrompt(text) {
 
 /** @param {Metadata} made */
 export function useSeed(made) {
-  const model = catalogue.get()?.models[modelName.get()] ?? catalogue.get()?.models[made.model_id ?? ""];
+  const model = chosenModel(catalogue.get());
   if (model && typeof made.seed === "number") changeDraft(model, { seed: made.seed, seedLocked: true });
   showForm(t("used.seed"));
 }
@@ -32,7 +33,7 @@ export function useAllSettings(made, { seed = true, count = 1, replaces = null }
   if (!all) return;
   const known = all.models[made.model_id ?? ""];
   const fits = known && known.type !== "i2v";
-  const model = fits ? known : (all.models[modelName.get()] ?? all.models[all.defaults.image]);
+  const model = fits ? known : chosenModel(all);
   if (!model) return;
   if (typeof made.prompt === "string") prompt.set(made.prompt);
   modelName.set(model.name);

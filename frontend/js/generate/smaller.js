@@ -17,8 +17,8 @@ export function RetrySmaller({ job }) {
   const model = useStore(catalogue, (all) => all?.models[job.model_id]);
   const settings = job.error?.code === "out_of_memory" && model ? smaller(model, job.settings) : null;
   if (!settings) return null;
-  const again = () =>
-    submit([
+  const again = async () => {
+    const { refusal } = await submit([
       {
         type: job.type,
         model: job.model_id,
@@ -27,7 +27,9 @@ export function RetrySmaller({ job }) {
         settings,
         key: newKey(),
       },
-    ]).catch(toastError);
+    ]);
+    if (refusal) toastError(refusal);
+  };
   return html`<${Button} kind="compact" icon="retry" text=${labelOf(job.settings, settings)} onClick=${again} />`;
 }
 

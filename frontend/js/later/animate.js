@@ -2,11 +2,10 @@ import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { pictureUrl } from "../core/api.js";
 import { changeDraft, draftFrom, draftOf, drafts, settingsOf } from "../core/drafts.js";
 import { t } from "../core/i18n.js";
-import { submit } from "../core/jobs.js";
 import { useShortcuts } from "../core/keys.js";
 import { keep, recall } from "../core/kept.js";
 import { defaultPixels, drawSeed, sizeOf } from "../core/limits.js";
-import { replaceWaiting } from "../core/line.js";
+import { enqueue } from "../core/line.js";
 import { catalogue, modelsOf } from "../core/models.js";
 import { useStore } from "../core/store.js";
 import { go, hrefOf } from "../core/router.js";
@@ -35,8 +34,13 @@ export function AnimateDialogue({ source, made, replaces, onClose }) {
   const model = models.find((one) => one.name === name) ?? models.find((one) => one.available) ?? models[0];
   const [text, setText] = useState(made?.prompt ?? "");
   const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  const here = useRef(true);
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
-  useEffect(() => void area.current?.focus(), []);
+  useEffect(() => {
+    area.current?.focus();
+    return () => void (here.current = false);
+  }, []);
   useEffect(() => {
     if (!model) return;
     const asked = replaces && made?.model_id === model.name;
@@ -44,14 +48,19 @@ export function AnimateDialogue({ source, made, replaces, onClose }) {
       sizeOf(model.step_config, source.width / source.height, defaultPixels(model.step_config));
     changeDraft(model, asked ? draftFrom(model, made) : fitting());
   }, [model?.name]);
-  const send = () => {
-    if (!model) return;
+  const send = async () => {
+    if (!model || busy) return;
     if (text.trim() === "") {
       setProblem(t("prompt.missing"));
       return void area.current?.focus();
     }
-    onClose();
-    sendJob(model, text, source.id, replaces).catch(toastError);
+    setBusy(true);
+    setProblem("");
+    const refusal = await sendJob(model, text, source.id, replaces);
+    setBusy(false);
+    if (!here.current) return void (refusal && toastError(refusal)); // It was closed meanwhile.
+    if (refusal) setProblem(refusal.message);
+    else onClose();
   };
   /** @param {any} event */
   const choose = (event) => {
@@ -65,7 +74,7 @@ export function AnimateDialogue({ source, made, replaces, onClose }) {
   useShortcuts({ "ctrl+enter": send }, { inDialog: true });
   const foot = html`
     <${Button} text=${t("cancel")} onClick=${onClose} />
-    <button class="button primary" type="button" disabled=${!model} onClick=${send}>
+    <button class="button primary" type="button" disabled=${!model || busy} aria-busy=${busy} onClick=${send}>
       ${t("generate.video")}<kbd aria-hidden="true">Ctrl ↵</kbd>
     </button>
   `;
@@ -124,16 +133,20 @@ export function AnimateDialogue({ source, made, replaces, onClose }) {
  * @param {string} text
  * @param {string} sourceId
  * @param {string} [replaces]
+ * @returns {Promise<Error | null>} why the server refuses it
  */
 async function sendJob(model, text, sourceId, replaces) {
   const draft = draftOf(model, drafts.get());
   const settings = { ...settingsOf(model, draft), source_image_id: sourceId };
   const negativePrompt = model.supports_negative_prompt ? draft.negativePrompt : "";
-  const sent = submit([
-    { type: "i2v", model: model.name, prompt: text, negativePrompt, settings, key: newKey() },
+  const { ids, refusal } = await enqueue([
+    { type: "i2v", model: model.name, prompt: text, negativePrompt, settings, key: newKey(), replaces },
   ]);
+  if (refusal) return refusal;
   if (!draft.seedLocked) changeDraft(model, { seed: drawSeed() });
-  toast(t("animate.sent"), { action: { label: t("show"), run: () => go(hrefOf("")) } });
-  const [id] = await sent;
-  if (id && replaces) await replaceWaiting(replaces, id);
+  const sent = ids[0] !== null;
+  toast(t(sent ? "animate.sent" : "state.unsent"), {
+    action: { label: t("show"), run: () => go(hrefOf("")) },
+  });
+  return null;
 }

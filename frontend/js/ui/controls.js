@@ -61,6 +61,7 @@ export function NumberInput({ id, range, value, onChange, label }) {
   const [typed, setTyped] = useState(/** @type {string | null} */ (null));
   /** @param {string} text */
   const leave = (text) => {
+    if (typed === null) return;
     setTyped(null);
     if (text.trim() !== "" && Number.isFinite(Number(text))) onChange(snap(range, Number(text)));
   };

@@ -2,9 +2,10 @@
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import * as api from "../core/api.js";
 import { t } from "../core/i18n.js";
+import { isTyping } from "../core/keys.js";
 import { toast, toastError } from "../core/toasts.js";
 import { Button } from "./controls.js";
-import { showDialogue } from "./dialogues.js";
+import { dialogue, showDialogue } from "./dialogues.js";
 import { Icon } from "./icon.js";
 
 const ACCEPTED = /^(image\/(png|jpeg|webp)|video\/mp4)$/;
@@ -78,7 +79,7 @@ function listen(setOver) {
     "paste",
     (event) => {
       const file = event.clipboardData?.files[0];
-      if (!file) return;
+      if (!file || bringsText(event, file)) return;
       event.preventDefault();
       void take(file);
     },
@@ -87,13 +88,26 @@ function listen(setOver) {
   return () => control.abort();
 }
 
-/** @param {File} file */
+/**
+ * Office programs copy text along with a picture of it: who types means the text. File managers copy a file's
+ * name along with it: there the file is meant.
+ *
+ * @param {ClipboardEvent} event
+ * @param {File} file
+ */
+function bringsText({ target, clipboardData }, { name }) {
+  const text = clipboardData?.getData("text/plain") ?? "";
+  return isTyping(target) && text !== "" && !text.includes(name);
+}
+
+/** Nothing while a dialogue is open: it may hold what was typed. @param {File} file */
 export async function take(file) {
+  if (dialogue.get()) return;
   if (!ACCEPTED.test(file.type)) return void toast(t("drop.unknown"), { tone: "error" });
   try {
     const { readMetadata } = await import("../later/file_metadata.js");
     const made = await readMetadata(file);
-    if (made) showDialogue({ kind: "dropped", file, made });
+    if (made) open({ kind: "dropped", file, made });
     else if (file.type === "video/mp4") toast(t("drop.plainVideo"), { tone: "error" });
     else await animateFile(file);
   } catch (error) {
@@ -104,5 +118,10 @@ export async function take(file) {
 /** @param {File} file */
 export async function animateFile(file) {
   const source = await api.upload(file);
-  showDialogue({ kind: "animate", source });
+  open({ kind: "animate", source });
+}
+
+/** Unless another was opened meanwhile. @param {import("./dialogues.js").Dialogue} next */
+function open(next) {
+  if (!dialogue.get()) showDialogue(next);
 }

@@ -26,6 +26,8 @@ export function openCollection(query) {
   const state = createStore(/** @type {Collection} */ ({ at: [], total: null, unseen: 0, ids: [] }));
   /** @type {Map<number, AbortController>} */
   const underWay = new Map();
+  /** The places that each asker wants. @type {Map<string, {first: number, last: number}>} */
+  const wanted = new Map();
   let generation = 0;
 
   /** @param {number} page of the server, from 0 */
@@ -60,23 +62,35 @@ export function openCollection(query) {
     });
   }
 
+  /** @param {{first: number, last: number}} places */
+  function missingPages({ first, last }) {
+    const { at, total, unseen } = state.get();
+    const end = Math.min(last, (total ?? PAGE) - 1);
+    const pages = new Set();
+    for (let i = Math.max(0, first); i <= end; i += 1) if (!at[i]) pages.add(Math.floor((i + unseen) / PAGE));
+    return pages;
+  }
+
   return {
     state,
 
     /**
-     * Have the media of these places fetched, and no others.
+     * Have the media of these places fetched, and no others but those that other askers want.
      *
+     * @param {"grid" | "viewer"} asker
      * @param {number} first
      * @param {number} last
      */
-    want(first, last) {
-      const { at, total, unseen } = state.get();
-      const end = Math.min(last, (total ?? PAGE) - 1);
-      const pages = new Set();
-      for (let i = Math.max(0, first); i <= end; i += 1)
-        if (!at[i]) pages.add(Math.floor((i + unseen) / PAGE));
+    want(asker, first, last) {
+      wanted.set(asker, { first, last });
+      const pages = new Set([...wanted.values()].flatMap((places) => [...missingPages(places)]));
       for (const [page, control] of underWay) if (!pages.has(page) && page !== 0) control.abort();
       for (const page of pages) void fetchPage(page);
+    },
+
+    /** @param {"grid" | "viewer"} asker */
+    wantNoMore(asker) {
+      wanted.delete(asker);
     },
 
     /** See how many there are now: more than before are unseen, fewer make the list be read anew. */
@@ -88,7 +102,8 @@ export function openCollection(query) {
         if (found.total < total + unseen) this.renew();
         else if (found.total > total + unseen) state.set((now) => ({ ...now, unseen: found.total - total }));
       } catch (error) {
-        if (!(error instanceof api.Unreachable)) throw error;
+        // The next change has it seen.
+        if (!(error instanceof api.Unreachable || error instanceof api.ApiError)) throw error;
       }
     },
 

@@ -47,7 +47,7 @@ export function Grid({ collection, state, shown, selection, onSelection }) {
 
   useEffect(() => {
     const timer = setTimeout(
-      () => collection.want(shown.rawOf(first) - AHEAD, shown.rawOf(last) + AHEAD),
+      () => collection.want("grid", shown.rawOf(first) - AHEAD, shown.rawOf(last) + AHEAD),
       state.at[shown.rawOf(first)] ? 0 : SETTLE_MS,
     );
     return () => clearTimeout(timer);

@@ -45,7 +45,7 @@ export function GalleryPage() {
   useShortcuts(
     {
       s: () => setSelection({ ...noSelection, active: !selection.active }),
-      escape: () => setSelection(noSelection),
+      ...(selection.active && { escape: () => setSelection(noSelection) }),
       delete: () => removeSelected(selection, setSelection),
     },
     { active: !opened },
@@ -74,7 +74,7 @@ function useCollection(filters) {
   const key = JSON.stringify(filters);
   const collection = useMemo(() => openCollection(filters), [key]);
   useEffect(() => {
-    collection.want(0, 49);
+    collection.want("grid", 0, 49);
     const arrive = () =>
       void (window.scrollY < 200 && !place.get().query.get("view")
         ? renewIfGrown(collection)

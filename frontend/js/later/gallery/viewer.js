@@ -44,7 +44,7 @@ export function Viewer({ id, collection, state }) {
     if (raw < 0) return undefined;
     for (let to = raw + by; to >= 0 && to < (state.total ?? 0); to += by) {
       const item = state.at[to];
-      if (!item) return void collection.want(to, to);
+      if (!item) return void collection.want("viewer", to, to);
       if (!gone.has(item.id)) return item;
     }
   };
@@ -59,8 +59,9 @@ export function Viewer({ id, collection, state }) {
   const compare = () =>
     setQuery({ compare: otherId ? "" : (picture(1)?.id ?? picture(-1)?.id ?? "") }, { replace: true });
   useEffect(() => {
-    if (raw >= 0) collection.want(raw - 2, raw + 2);
-  }, [raw]);
+    if (raw >= 0) collection.want("viewer", raw - 2, raw + 2);
+    return () => collection.wantNoMore("viewer");
+  }, [raw, collection]);
   const remove = () => {
     const next = neighbour(1) ?? neighbour(-1);
     deleteMedia([id]);
