@@ -46,9 +46,12 @@ class Adoption:
         self._media = media
         self._files = files
 
-    def find(self, *, now: datetime) -> Iterator[Found]:
-        """The files without a row, oldest day first; none that a running job may have made."""
-        old = max(self._media.born, now - LONGEST_RUN)
+    def find(self, *, now: datetime, served: bool = True) -> Iterator[Found]:
+        """The files without a row, oldest day first; none that a running job may have made.
+
+        `served`: a server runs on the database.
+        """
+        old = max(self._media.born, now - LONGEST_RUN) if served else now
         for file_path in self._files.strangers(self._media.file_paths(), older_than=old):
             yield Found(file_path=file_path, media=_read(self._files.path(file_path), file_path))
 

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +14,10 @@ from typing import Protocol
 from uuid import uuid4
 
 from storage.errors import DiskFull, MediaFileMissing, MediaUnreadable, UnsafePath
-from storage.media import MediaId, MediaType
+from storage.media import Life, MediaId, MediaType
 from storage.thumbnails import image_thumbnail, poster_frame
 from storage.wholeness import is_whole
 
-LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SUFFIXES: dict[MediaType, str] = {"image": ".png", "video": ".mp4"}
 _THUMBNAILS = ".thumbnails"
 _MEDIA_FILE = re.compile(r"\d{4}/\d\d/\d\d/[^/.][^/]*\.(png|mp4)")
@@ -78,14 +77,12 @@ class MediaFiles(Protocol):
         """
         ...
 
-    def sweep(
-        self, known: frozenset[str], *, older_than: datetime, newer_than: datetime = LONG_AGO
-    ) -> tuple[str, ...]:
+    def sweep(self, known: frozenset[str], *, older_than: datetime, lives: Sequence[Life]) -> tuple[str, ...]:
         """Remove what a process left that died between writing a file and committing its row.
 
         That is: unfinished files, media files that are not in `known`, and thumbnails without a file; each
-        only when last changed before `older_than`. Returns the media files removed. `newer_than`: when the
-        database was made, for files from before it are another database's, which may have been lost.
+        only when last changed before `older_than`, and while one of these servers ran. Returns the media
+        files removed.
         """
         ...
 
@@ -157,15 +154,13 @@ class LocalMediaFiles:
         return thumbnail
 
     def strangers(self, known: frozenset[str], *, older_than: datetime) -> tuple[str, ...]:
-        old = self._files_changed(LONG_AGO, older_than)
-        return tuple(sorted(name for name in old if _MEDIA_FILE.fullmatch(name) and name not in known))
+        old = self._files_changed_before(older_than)
+        return tuple(sorted(name for name, _ in old if _MEDIA_FILE.fullmatch(name) and name not in known))
 
-    def sweep(
-        self, known: frozenset[str], *, older_than: datetime, newer_than: datetime = LONG_AGO
-    ) -> tuple[str, ...]:
+    def sweep(self, known: frozenset[str], *, older_than: datetime, lives: Sequence[Life]) -> tuple[str, ...]:
         removed: list[str] = []
-        for relative in self._files_changed(newer_than, older_than):
-            if _is_orphan(relative, known):
+        for relative, changed_at in self._files_changed_before(older_than):
+            if _is_orphan(relative, known) and any(changed_at in life for life in lives):
                 (self._root / relative).unlink(missing_ok=True)
                 removed.append(relative)
         return tuple(sorted(filter(_MEDIA_FILE.fullmatch, removed)))
@@ -181,10 +176,12 @@ class LocalMediaFiles:
         inside = self.path(relative).relative_to(self._root)
         return self._root / _THUMBNAILS / inside.with_suffix(".webp")
 
-    def _files_changed(self, since: datetime, until: datetime) -> Iterator[str]:
+    def _files_changed_before(self, moment: datetime) -> Iterator[tuple[str, datetime]]:
+        """Their paths, and when they were last changed."""
         for path, facts in self._all():
-            if since.timestamp() <= facts.st_mtime < until.timestamp():
-                yield path.relative_to(self._root).as_posix()
+            if facts.st_mtime < moment.timestamp():
+                changed_at = datetime.fromtimestamp(facts.st_mtime, UTC)
+                yield path.relative_to(self._root).as_posix(), changed_at
 
     def _all(self) -> Iterator[tuple[Path, os.stat_result]]:
         for folder, _, names in os.walk(self._root):

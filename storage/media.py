@@ -13,6 +13,17 @@ MediaId = NewType("MediaId", str)
 MediaType = Literal["image", "video"]
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The time in which a server ran on a database, restarts included."""
+
+    begin: datetime
+    end: datetime
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.begin <= moment <= self.end
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Media:
     """One row of the media table. An uploaded picture has no job."""
@@ -139,7 +150,20 @@ class MediaIndex(Protocol):
 
     @property
     def born(self) -> datetime:
-        """When the database was made: files from before it are not leftovers of its jobs."""
+        """When the database was made."""
+        ...
+
+    @property
+    def life(self) -> Life | None:
+        """When a server has last run on this database; None where that is not known.
+
+        Files without a row are its leftovers only if they are from then. Others may be those of another
+        database, or of rows that were lost.
+        """
+        ...
+
+    def set_life(self, life: Life | None) -> None:
+        """Best effort: cheap, and may be lost with the machine."""
         ...
 
     def file_paths(self) -> frozenset[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import RLock
 
 from storage.cursors import Mark, decode_cursor, encode_cursor
-from storage.files import LONG_AGO
-from storage.media import Media, MediaId, MediaPage, MediaQuery
+from storage.media import Life, Media, MediaId, MediaPage, MediaQuery
 from storage.rows import media_model, output_number, search_text, whole_seed
 from storage.tags import Tag, TagUse, changed, in_order, key_of, most_used_first
 
@@ -22,6 +21,8 @@ class MemoryMediaIndex:
         self._lock = RLock()
         self._media: dict[MediaId, Media] = {}
         self._clients: dict[MediaId, str | None] = {}
+        self.born = datetime.fromtimestamp(0, UTC)
+        self.life: Life | None = None
         #: The pictures that unfinished jobs are to animate; the job store says.
         self.needed: Callable[[], frozenset[str]] = frozenset
 
@@ -63,9 +64,8 @@ class MemoryMediaIndex:
             found = [media for media in self._media.values() if self._matches(media, query)]
         return sorted(found, key=_mark, reverse=True)
 
-    @property
-    def born(self) -> datetime:
-        return LONG_AGO
+    def set_life(self, life: Life | None) -> None:
+        self.life = life
 
     def file_paths(self) -> frozenset[str]:
         with self._lock:

@@ -190,7 +190,8 @@ spent_keys = Table(
     Index("spent_keys_expiry", "expires_at"),
 )
 
-#: Facts about the whole: `paused`, and `born`, when the database was made (ISO 8601).
+#: Facts about the whole: `paused`; `born`, when the database was made (ISO 8601); `life`, when a server has
+#: last run on it, two such times.
 state = Table(
     "state",
     metadata,

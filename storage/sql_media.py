@@ -24,7 +24,7 @@ from storage.cursors import Mark, encode_cursor
 from storage.database import Database
 from storage.jobs import JobStatus
 from storage.keyset import above, newest_first
-from storage.media import Media, MediaId, MediaPage, MediaQuery
+from storage.media import Life, Media, MediaId, MediaPage, MediaQuery
 from storage.rows import media_from_row, media_values, whole_seed
 from storage.schema import jobs, state
 from storage.schema import media as table
@@ -36,6 +36,7 @@ from storage.tags import Tag, TagUse, changed, in_order, most_used_first
 FEW = 1000
 _UNFINISHED = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
 _BORN = select(state.c.value).where(state.c.key == "born")
+_IS_LIFE = state.c.key == "life"
 _ALL = select(table, tag_names)
 _ONE = _ALL.where(table.c.id == bindparam("media_id"))
 _OF_JOB = _ALL.where(table.c.job_id == bindparam("job_id")).order_by(table.c.number, table.c.id)
@@ -86,6 +87,19 @@ class SqlMediaIndex:
     def born(self) -> datetime:
         with self._database.read() as connection:
             return datetime.fromisoformat(connection.execute(_BORN).scalar_one())
+
+    @property
+    def life(self) -> Life | None:
+        with self._database.read() as connection:
+            found = connection.execute(select(state.c.value).where(_IS_LIFE)).scalar_one_or_none()
+        return found and Life(*map(datetime.fromisoformat, found))
+
+    def set_life(self, life: Life | None) -> None:
+        with self._database.hint() as connection:
+            connection.execute(delete(state).where(_IS_LIFE))
+            if life is not None:
+                value = [life.begin.isoformat(), life.end.isoformat()]
+                connection.execute(insert(state).values(key="life", value=value))
 
     def file_paths(self) -> frozenset[str]:
         with self._database.read() as connection:

@@ -119,9 +119,9 @@ class Machine:
     def age(self, by: timedelta) -> None:
         """As if the database and the media had lain there for so long."""
         with closing(sqlite3.connect(self.data_dir / "cyberimage.sqlite3")) as connection, connection:
-            ((born,),) = connection.execute("SELECT value FROM state WHERE key = 'born'")
-            then = json.dumps((datetime.fromisoformat(json.loads(born)) - by).isoformat())
-            connection.execute("UPDATE state SET value = ? WHERE key = 'born'", (then,))
+            ((life,),) = connection.execute("SELECT value FROM state WHERE key = 'life'")
+            then = [(datetime.fromisoformat(moment) - by).isoformat() for moment in json.loads(life)]
+            connection.execute("UPDATE state SET value = ? WHERE key = 'life'", (json.dumps(then),))
         for file in (self.data_dir / "media").rglob("*"):
             if file.is_file():
                 seconds = file.stat().st_mtime - by.total_seconds()

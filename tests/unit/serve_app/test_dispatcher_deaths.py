@@ -16,7 +16,7 @@ from serve_app import dispatcher as dispatcher_module
 from serve_app.families import FamilyClient
 from storage.errors import DatabaseUnavailable
 from storage.jobs import JobId, JobStatus
-from storage.media import MediaId
+from storage.media import Life, MediaId
 
 HOUR_S = 3600
 
@@ -156,6 +156,7 @@ async def test_an_end_that_was_stored_though_storing_it_failed_is_told_and_keeps
 @pytest.fixture
 def leftovers(workshop: Workshop) -> list[str]:
     """What an earlier dispatcher left beside a medium: a picture, a thumbnail, an unfinished file."""
+    workshop.stores.media.set_life(Life(now(), now() + timedelta(seconds=1)))
     workshop.add_media()
     picture = workshop.files.write(MediaId("left"), "image", b"x", now())
     workshop.files.write_thumbnail(picture, b"x")
@@ -175,6 +176,7 @@ async def test_what_a_dead_dispatcher_left_is_swept_soon_after_the_start(
 
 async def test_the_sweep_spares_the_outputs_of_a_job_that_still_runs(workshop: Workshop) -> None:
     workshop.gate.close(after_steps=3)
+    workshop.stores.media.set_life(Life(now() - timedelta(hours=2), now()))
     workshop.add_media()
     left = workshop.files.write(MediaId("left"), "image", b"x", now())
     job_id = workshop.add(num_images=2)
@@ -193,6 +195,39 @@ async def test_the_sweep_spares_the_outputs_of_a_job_that_still_runs(workshop: W
 def age(workshop: Workshop, name: str) -> None:
     long_ago = now().timestamp() - HOUR_S
     os.utime(workshop.files.path(name), (long_ago, long_ago))
+
+
+@pytest.mark.parametrize(
+    ("life", "stays"), [((-9, -7), True), ((-6, -1), True), (None, True), ((-9, -6), False)], ids=str
+)
+async def test_pictures_from_when_it_did_not_run_are_another_databases(
+    workshop: Workshop, life: tuple[int, int] | None, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a server that ran on PostgreSQL for a while, or since the backup that was restored."""
+    monkeypatch.setattr(dispatcher_module, "ORPHAN_AGE", timedelta(seconds=0))
+    if life is not None:
+        begin, end = (now() + timedelta(hours=hours) for hours in life)
+        workshop.stores.media.set_life(Life(begin, end))
+    picture = workshop.files.write(MediaId("anothers"), "image", b"x", now())
+    then = (now() - timedelta(hours=6.5)).timestamp()
+    os.utime(workshop.files.path(picture), (then, then))
+    async with workshop.dispatching() as dispatcher:
+        await until(lambda: dispatcher._lives)
+        await asyncio.to_thread(dispatcher._sweep)
+    assert (picture in workshop.media_files()) is stays
+
+
+async def test_a_life_goes_on_after_a_death_and_ends_with_a_pause(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = now() - timedelta(hours=2)
+    workshop.stores.media.set_life(Life(begin, now() - timedelta(minutes=1)))
+    async with workshop.dispatching():
+        await until(lambda: workshop.stores.media.life.end > now() - timedelta(seconds=30))
+    assert workshop.stores.media.life.begin == begin
+    workshop.stores.media.set_life(Life(begin, now() - timedelta(minutes=3)))
+    async with workshop.dispatching():
+        await until(lambda: workshop.stores.media.life.begin > now() - timedelta(seconds=30))
 
 
 async def test_a_sweep_that_fails_is_made_again(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from storage.errors import DiskFull, MediaFileMissing, MediaUnreadable, UnsafePath
 from storage.files import LocalMediaFiles
-from storage.media import MediaId
+from storage.media import Life, MediaId
 from storage.thumbnails import image_thumbnail
 
 DAY = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-1)))
@@ -199,18 +199,22 @@ def test_sweeping_removes_what_a_dead_process_left_and_nothing_else(
     (root / "2026/03/02/holiday.jpg").write_bytes(b"mine too")
     age(root)
     young = files.write(MediaId("young"), "video", b"its row comes next", DAY)
-    assert files.sweep(frozenset({kept}), older_than=YESTERDAY) == (orphan,)
+    ever = Life(LONG_AGO - timedelta(days=1), NOW)
+    assert files.sweep(frozenset({kept}), older_than=YESTERDAY, lives=[ever]) == (orphan,)
     thumbnail = files.thumbnail(kept).relative_to(root.resolve()).as_posix()
     assert left(root) == {kept, thumbnail, "notes.txt", "2026/03/02/holiday.jpg", young}
 
 
-def test_sweeping_spares_files_that_are_older_than_the_database(files: LocalMediaFiles, root: Path) -> None:
+def test_sweeping_spares_files_from_when_no_server_of_the_database_ran(
+    files: LocalMediaFiles, root: Path
+) -> None:
     old = files.write(MediaId("old"), "image", picture(), DAY)
     files.thumbnail(old)
     age(root)
     spared = left(root)
-    born = datetime.now(UTC) - timedelta(seconds=30)
+    begin = datetime.now(UTC) - timedelta(seconds=30)
     orphan = files.write(MediaId("orphan"), "image", picture(), DAY)
     later = datetime.now(UTC) + timedelta(hours=1)
-    assert files.sweep(frozenset(), older_than=later, newer_than=born) == (orphan,)
+    assert files.sweep(frozenset(), older_than=later, lives=[]) == ()
+    assert files.sweep(frozenset(), older_than=later, lives=[Life(begin, later)]) == (orphan,)
     assert left(root) == spared

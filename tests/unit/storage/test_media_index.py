@@ -12,7 +12,7 @@ from job_examples import LATER, NOON, job, media
 
 from storage.errors import InvalidCursor
 from storage.jobs import JobId
-from storage.media import Media, MediaId, MediaIndex, MediaQuery
+from storage.media import Life, Media, MediaId, MediaIndex, MediaQuery
 from storage.stores import Stores
 
 
@@ -200,3 +200,12 @@ def test_several_are_deleted_at_once_and_only_the_clients_own(stores: Stores) ->
     assert {media.id for media in stores.media.delete_all(wanted, client="ann")} == {"a", "c"}
     assert {media.id for media in stores.media.delete_all(wanted)} == {"d"}
     assert found(stores.media) == "b"
+
+
+def test_the_last_life_of_a_server_is_remembered(index: MediaIndex) -> None:
+    assert index.life is None
+    for hours in (1, 2):
+        index.set_life(life := Life(NOON, NOON + timedelta(hours=hours)))
+        assert index.life == life
+    index.set_life(None)
+    assert index.life is None
