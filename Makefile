@@ -15,8 +15,9 @@ install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
 
 # constraints.txt makes installs repeatable; pyproject.toml says what is compatible.
+# Ray has wheels for these versions of Python only.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CyberImage needs Python 3.11 or newer; try: make PYTHON=python3.11 install")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "CyberImage needs Python 3.11 to 3.14; try: make PYTHON=python3.13 install")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@

@@ -25,6 +25,7 @@ from configs.models import (
     ModelType,
     Source,
 )
+from configs.settings import DOTENV
 
 _VARIABLE = re.compile(r"MODEL_(\d+|T2V|I2V)")
 _HUB_FILE = re.compile(
@@ -66,18 +67,13 @@ def env_entries(environ: Mapping[str, str] | None = None) -> list[EnvEntry]:
     """The MODEL_<N> variables of the environment, then of `.env`, in the order of their numbers."""
     if environ is None:
         environ = model_variables()
-    found = [match[0] for name in environ if (match := _VARIABLE.fullmatch(name))]
+    found = [name for name in _of_models(environ) if _VARIABLE.fullmatch(name)]
     return [_entry(name, environ) for name in sorted(found, key=_by_number)]
 
 
 def model_variables() -> dict[str, str]:
     """Every MODEL_<N> and DOWNLOAD_MODEL_<N> of the environment and of `.env`."""
-    values = {**dotenv_values(".env"), **os.environ}
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None and _VARIABLE.fullmatch(name.removeprefix("DOWNLOAD_"))
-    }
+    return {**_of_models(dotenv_values(DOTENV)), **_of_models(os.environ)}
 
 
 def env_specs(entries: Iterable[EnvEntry], *, templates: Iterable[ModelSpec]) -> list[ModelSpec]:
@@ -86,20 +82,34 @@ def env_specs(entries: Iterable[EnvEntry], *, templates: Iterable[ModelSpec]) ->
     return [_spec(entry, known) for entry in entries]
 
 
+def _of_models(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Those of models. Empty ones are as if unset: so docker compose passes on what is not set."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if value and _bare(value) and _VARIABLE.fullmatch(name.removeprefix("DOWNLOAD_"))
+    }
+
+
+def _bare(value: str) -> str:
+    """Without the quotes that an env file kept."""
+    return value.strip().strip("\"'")
+
+
 def _by_number(variable: str) -> tuple[int, str]:
     suffix = variable.removeprefix("MODEL_")
     return (int(suffix), "") if suffix.isdigit() else (1 << 30, suffix)
 
 
 def _entry(variable: str, environ: Mapping[str, str]) -> EnvEntry:
-    text = environ[variable].strip().strip("\"'").replace('\\"', '"')
+    text = _bare(environ[variable]).replace('\\"', '"')
     parts = [part.strip() for part in text.split(";", 5)]
     if len(parts) == 1 and "/" in text:
         parts = [text.rsplit("/", 1)[1].lower(), text, "", "huggingface", "false"]
     if len(parts) < 5:
         problem = "must be name;repo;description;source;requires_auth[;options_json]"
         raise RegistryError(file=variable, entry=parts[0], field="", problem=problem)
-    download = environ.get(f"DOWNLOAD_{variable}", "true").strip().strip("\"'").lower()
+    download = _bare(environ.get(f"DOWNLOAD_{variable}", "true")).lower()
     return EnvEntry(
         variable=variable,
         name=parts[0],

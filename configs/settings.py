@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -12,6 +14,10 @@ from configs.errors import SettingsError
 from configs.webhooks import as_origin, signing_key
 
 PREFIX = "CYBERIMAGE_"
+DOTENV = Path(".env")
+#: Beyond these a limit is none, and the arithmetic of dates and bytes ends.
+MOST_DAYS = 36_500
+MOST_GIGABYTES = 1_000_000
 
 
 class Settings(BaseSettings):
@@ -19,9 +25,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=DOTENV,
         env_ignore_empty=True,
         extra="ignore",
+        allow_inf_nan=False,
         frozen=True,
         populate_by_name=True,
     )
@@ -77,15 +84,23 @@ class Settings(BaseSettings):
         default=20, gt=0, description="How long a cancelled run may take before its process is killed."
     )
     max_pending: int = Field(default=10_000, ge=1, description="Waiting jobs; more get 429.")
-    lease_s: float = Field(default=30, gt=1, description="How long a claim holds without being renewed.")
-    max_upload_mb: float = Field(default=25, gt=0, description="Largest picture to upload, MB.")
+    lease_s: float = Field(
+        default=30, gt=1, le=86_400, description="How long a claim holds without being renewed."
+    )
+    max_upload_mb: float = Field(default=25, gt=0, le=1_000_000, description="Largest picture to upload, MB.")
     max_upload_pixels: int = Field(default=50_000_000, gt=0)
 
     keep_days: float | None = Field(
-        default=None, gt=0, description="Older pictures, clips and ended jobs go; favourites stay."
+        default=None,
+        gt=0,
+        le=MOST_DAYS,
+        description="Older pictures, clips and ended jobs go; favourites stay.",
     )
     max_media_gb: float | None = Field(
-        default=None, gt=0, description="Room for media, GB (10^9 bytes); the oldest but favourites go first."
+        default=None,
+        gt=0,
+        le=MOST_GIGABYTES,
+        description="Room for media, GB (10^9 bytes); the oldest but favourites go first.",
     )
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -181,8 +196,9 @@ def load_settings(**overrides: Any) -> Settings:
     """The settings of the environment, changed by those overrides that are not None.
 
     Raises:
-        SettingsError: names the variable and what is wrong with it.
+        SettingsError: names the variable, or the line of `.env`, and what is wrong with it.
     """
+    _check_dotenv()
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
@@ -209,6 +225,37 @@ def variable_names() -> frozenset[str]:
         for alias in field.validation_alias.choices
     }
     return frozenset({_variable(name) for name in Settings.model_fields} | aliases)
+
+
+def _check_dotenv() -> None:
+    """Raises SettingsError where python-dotenv would go on without a line: it might be the one with the keys.
+
+    The line itself is not quoted, for it may hold a secret.
+    """
+    text = _read_dotenv()
+    for binding in parse_stream(StringIO(text, newline="")):
+        if binding.error:
+            # What was read for it begins with the empty lines before it.
+            empty, _, _ = binding.original.string.partition(binding.original.string.lstrip())
+            line = binding.original.line + empty.count("\n")
+            problem = "not of the form NAME=value; quotes, where there are any, go around the whole value"
+            raise SettingsError(f"{DOTENV}, line {line}: {problem}")
+
+
+def _read_dotenv() -> str:
+    """Empty where there is no such file. Raises SettingsError."""
+    try:
+        data = DOTENV.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        return ""
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}); let this user read it, or start elsewhere"
+        raise SettingsError(f"{DOTENV.absolute()} {problem}") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{DOTENV}, line {line}: not UTF-8; save the file in that encoding") from error
 
 
 def _check_origin(text: str) -> None:

@@ -49,6 +49,8 @@ RAY_ENVIRONMENT = {
     # Ray's default for Linux, other machines could reach them.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # gRPC would ask the proxy that the environment names, as for downloads, even for this machine.
+    "no_grpc_proxy": "127.0.0.1,localhost,::1",
 }
 
 #: What a spare worker imports before it is a replica (serve_app/spare_workers.py).

@@ -397,7 +397,7 @@ class Dispatcher:
         return self._desk.files.sweep(known, older_than=old, lives=lives)
 
     def _begin_life(self) -> tuple[Life, ...]:
-        """This dispatcher's, and the one before: they are one if this one follows at once, as after a death."""
+        """This dispatcher's, and the one before; one and the same if this follows at once."""
         now, last = self._desk.now(), self._desk.media.life
         if last is None:
             lives: tuple[Life, ...] = (Life(now, now),)

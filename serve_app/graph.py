@@ -112,7 +112,7 @@ def _family(name: str, family: FamilyName, share: float, settings: Settings) -> 
     deployment = serve.deployment(FamilyReplica).options(
         name=name,
         max_ongoing_requests=1,
-        ray_actor_options={"num_cpus": 1, "num_gpus": share},
+        ray_actor_options={"num_cpus": 0, "num_gpus": share},
         autoscaling_config=FROM_ZERO,
         logging_config={"encoding": "JSON", "enable_access_log": True},
         graceful_shutdown_wait_loop_s=0.05,

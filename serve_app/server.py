@@ -10,13 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
+from shlex import quote
 from typing import NoReturn
 
 import httpx
@@ -28,13 +29,15 @@ from configs.registry import load_registry
 from configs.settings import Settings, load_settings, to_environment
 from serve_app.ray_processes import RayProcesses, is_running
 from serve_app.ray_sessions import tidy
+from serve_app.stopping import Stop, stop_signals
 
 #: Seconds within which a server must answer after it was deployed.
 READY_TIMEOUT_S = 120.0
 #: Seconds that a detached server may take in all, and that one may take to stop.
 START_TIMEOUT_S = 360.0
 STOP_TIMEOUT_S = 60.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Seconds for which a server that answers may say that it is not healthy before it counts as up.
+UNHEALTHY_FOR_S = 10.0
 #: Seconds between two looks at whether Ray lives, and between two tries to start again when it has died.
 LOOK_S = 0.5
 AGAIN_S = 10.0
@@ -74,7 +77,7 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     load_dotenv(".env")
     registry = load_registry(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.data_dir), held_port(settings) as port, _stop_signals() as stop:
+    with _alone(settings.data_dir), held_port(settings) as port, stop_signals() as stop:
         from serve_app.cluster import DeployFailed, connect, deploy, disconnect
 
         notice = _check_database(settings)
@@ -82,14 +85,19 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
             connection = connect(settings)
         except Exception as error:  # Ray raises plain Exceptions when the machine is too busy for it.
             raise ServerError(f"Ray does not start: {error}") from error
-        _set_on_signals(stop)
+        stop.listen()
         try:
-            deploy(settings, registry, port, own=connection.own)
             info = _describe(settings, port, connection.dashboard_url, connection.token_file, notice)
-            _await_ready(info.url)
+            with stop.interrupting():
+                deploy(settings, registry, port, own=connection.own)
+                trouble = _await_answer(info.url)
+            info = replace(info, notice=notice or trouble)
             with _announced(info):
-                on_ready(info)
+                with stop.interrupting():
+                    on_ready(info)
                 _wait(stop, connection.processes, connection.session)
+        except KeyboardInterrupt:
+            stop.set()
         except DeployFailed as error:
             raise ServerError(str(error)) from error
         except Exception as error:
@@ -121,7 +129,7 @@ def _hand_back(settings: Settings) -> None:
         stores.jobs.hand_back(now=datetime.now(UTC))
 
 
-def _wait(stop: threading.Event, ray: RayProcesses | None, session: Path | None) -> None:
+def _wait(stop: Stop, ray: RayProcesses | None, session: Path | None) -> None:
     """Return when told to stop, or when Ray has died. Meanwhile keep the number of its logs within bounds."""
     tidied = time.monotonic()
     while not stop.wait(LOOK_S):
@@ -169,18 +177,28 @@ def start_detached(settings: Settings) -> ServerInfo:
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the server of the data directory and wait for its end. False if none runs."""
-    info = find(settings)
-    if info is None:
+    """Stop the server of the data directory and wait for its end. False if none runs, nor is starting."""
+    pid = _pid_on(settings.data_dir)
+    if pid is None:
         return False
-    processes = _family_of(info.pid)
-    os.kill(info.pid, signal.SIGTERM)
+    processes = _family_of(pid)
+    os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while is_running(processes):
         if time.monotonic() > deadline:
-            raise ServerError(f"process {info.pid} does not stop; end it with `kill -9 {info.pid}`")
+            raise ServerError(f"process {pid} does not stop; end it with `kill -9 {pid}`")
         time.sleep(0.1)
     return True
+
+
+def _pid_on(data_dir: Path) -> int | None:
+    """The process that holds the data directory."""
+    if _is_free(data_dir):
+        return None
+    try:
+        return int((data_dir / "server.lock").read_text("ascii"))
+    except ValueError:
+        return None
 
 
 def _family_of(pid: int) -> list[psutil.Process]:
@@ -264,7 +282,7 @@ def _check_database(settings: Settings) -> str | None:
         f"jobs and the gallery's entries are missing, pictures and clips are still in {settings.media_dir}. "
         "`cyberimage adopt` takes them into the gallery again. "
         "To save what else can be read, stop the server, delete the new database, and run: "
-        f"sqlite3 {aside.file} .recover | sqlite3 {file_of(url)} && cyberimage adopt"
+        f"sqlite3 {quote(str(aside.file))} .recover | sqlite3 {quote(str(file_of(url)))} && cyberimage adopt"
     )
 
 
@@ -289,31 +307,56 @@ def _describe(
     )
 
 
-def _await_ready(url: str) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
+def _await_answer(url: str) -> str | None:
+    """Wait until it is healthy; for a while only if it answers and says why it is not, such as a full disk.
+
+    What it says comes back, for it is up all the same, and mends by itself. Raises ServerError.
+    """
+    started = time.monotonic()
     problem = ""
-    while time.monotonic() < deadline:
-        try:
-            reply = httpx.get(f"{url}/health", timeout=5)
-        except httpx.HTTPError as error:
-            problem = str(error)
-        else:
-            if reply.status_code == 200:
-                return
-            problem = reply.text
-        time.sleep(0.05)
+    # A proxy that the environment names is for other machines.
+    with httpx.Client(trust_env=False, timeout=5) as http:
+        while (waited_s := time.monotonic() - started) < READY_TIMEOUT_S:
+            try:
+                reply = http.get(f"{url}/health")
+            except httpx.HTTPError as error:
+                problem = str(error)
+            else:
+                if reply.status_code == HTTPStatus.OK:
+                    return None
+                trouble = _reason_in(reply)
+                if trouble is not None and waited_s > UNHEALTHY_FOR_S:
+                    return f"the server is up, but {trouble}"
+                problem = trouble or reply.text
+            time.sleep(0.05)
     raise ServerError(f"the server at {url} does not answer: {problem}")
+
+
+def _reason_in(reply: httpx.Response) -> str | None:
+    """Why our own server says that it is not healthy; None for another's reply."""
+    try:
+        body = reply.json()
+    except ValueError:
+        return None
+    reason = body.get("reason") if isinstance(body, dict) and "version" in body else None
+    return reason if isinstance(reason, str) else None
 
 
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory: one server at a time. The lock goes with the process, however it ends."""
-    with (data_dir / "server.lock").open("w") as lock:
+    """Hold the data directory: one server at a time. The lock goes with the process, however it ends.
+
+    The file has the process's number, for who wants to stop it before it is ready.
+    """
+    with (data_dir / "server.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ServerError(f"another server uses {data_dir}; give this one another --data-dir") from None
         os.set_inheritable(lock.fileno(), False)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
 
 
@@ -340,25 +383,6 @@ def _announced(info: ServerInfo) -> Iterator[None]:
         yield
     finally:
         file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets."""
-    stop = threading.Event()
-    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    _set_on_signals(stop)
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _set_on_signals(stop: threading.Event) -> None:
-    """To be repeated after ray.init(), which puts in a handler that prints a stack trace at SIGTERM."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ def _parse(url: str) -> URL:
     try:
         address = make_url(url)
         address.get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseUrlUnusable(f"Not a database address: {error}") from error
     if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
         raise DatabaseUrlUnusable("A SQLite address needs a file, as in sqlite:///data/cyberimage.db.")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ FOREIGN = ("CYBERIMAGE_", "RAY_", "MODEL_", "DOWNLOAD_MODEL_")
 class Server:
     """One data directory, the commands that are run on it, and the server that runs there now and then."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, environment: Mapping[str, str] = {}, **settings: Any) -> None:
         folder.mkdir()
         self.folder = folder
         self.data_dir = folder / "data"
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)} | environment
         self._environment = inherited | {f"CYBERIMAGE_{k.upper()}": str(v) for k, v in settings.items()}
         self._environment |= {"CYBERIMAGE_DATA_DIR": str(self.data_dir), "CYBERIMAGE_MODELS": "demo"}
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,6 +48,16 @@ class Server:
 
     def up(self) -> None:
         """In the foreground of a process group of its own, until it answers."""
+        self.begin()
+        assert self._process is not None
+        deadline = time.monotonic() + 180
+        while not (self.data_dir / "server.json").exists():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.1)
+
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Like `up`, and does not wait."""
         with (self.folder / "up.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [COMMAND, "up"],
@@ -56,11 +67,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 180
-        while not (self.data_dir / "server.json").exists():
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.1)
+        return self._process
 
     @property
     def log(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.models import ModelSpec
@@ -22,6 +23,8 @@ FreeBytes = Callable[[Path], int]
 
 _REPORT_EVERY_S = 0.5
 _FILES_AT_ONCE = 4
+#: How long a listing is waited for that is not needed where another tool has downloaded the whole model.
+_LISTING_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ def fetch(
     spec: ModelSpec, *, settings: DownloadSettings, progress: Progress, free_bytes: FreeBytes = free_bytes
 ) -> LocalModel:
     """The local files of a model. Downloads what is missing; asks the Hub for nothing if nothing is.
+
+    Of what other tools have downloaded the Hub is asked once, for they may have left files out.
 
     Downloads can be interrupted at any time and go on from there the next time. Several processes may fetch
     the same model at once; each file is then downloaded by one of them.
@@ -101,9 +106,11 @@ def status(spec: ModelSpec, settings: DownloadSettings) -> WeightsStatus:
     """What of a model is on this machine. Never asks the Hub and never raises."""
     parts = parts_of(spec, settings.registry_dir)
     states = [_state(part, settings) for part in parts]
-    path = states[0].path
     return WeightsStatus(
-        present=all(s.present for s in states), bytes_present=sum(s.bytes_present for s in states), path=path
+        present=all(s.present for s in states),
+        bytes_present=sum(s.bytes_present for s in states),
+        path=states[0].path,
+        certain=all(s.certain for s in states),
     )
 
 
@@ -134,11 +141,29 @@ def _complete_model(spec: ModelSpec, settings: DownloadSettings) -> LocalModel |
     parts = parts_of(spec, settings.registry_dir)
     roots = []
     for part in parts:
+        if isinstance(part.place, HubPlace) and spec.download_enabled and not settings.is_offline:
+            _learn_listing(spec, part, settings)
         root = _local_root(part, spec) if isinstance(part.place, Path) else _cached_root(part, settings)
         if root is None:
             return None
         roots.append(root)
     return _model(parts, roots)
+
+
+def _learn_listing(spec: ModelSpec, part: Part, settings: DownloadSettings) -> None:
+    """Ask for the listing of a snapshot of another tool, which may have left files out unnoticed.
+
+    It is the listing of the commit that is here: a newer one would be a download of its own. Where none
+    comes, the folder has to do.
+    """
+    plan = _complete_plan(part, settings)
+    if plan is None or plan.snapshot.listing() is not None:
+        return
+    here = replace(plan.place, revision=plan.snapshot.commit)
+    with suppress(ModelUnavailable), refusals.told_plainly(spec, here, settings):
+        hub.look_up(
+            here, replace(settings, attempts=1, timeout_s=min(_LISTING_TIMEOUT_S, settings.timeout_s))
+        )
 
 
 def _model(parts: Sequence[Part], roots: Sequence[Path]) -> LocalModel:
@@ -265,7 +290,12 @@ def _state(part: Part, settings: DownloadSettings) -> WeightsStatus:
         plan = _plan(part, part.place, snapshot)
     except BrokenWeights:
         return WeightsStatus(present=False, bytes_present=0, path=path)
-    return WeightsStatus(present=not plan.missing, bytes_present=plan.present_bytes, path=path)
+    return WeightsStatus(
+        present=not plan.missing,
+        bytes_present=plan.present_bytes,
+        path=path,
+        certain=snapshot.listing() is not None,
+    )
 
 
 def _folder_state(part: Part, root: Path) -> WeightsStatus:

@@ -69,10 +69,13 @@ class WeightsStatus:
     """What of a model is on this machine."""
 
     present: bool
-    """Complete: `fetch` would not ask the Hub for anything."""
+    """Complete, as far as this machine knows."""
 
     bytes_present: int
     """Of the needed files, with what is there of unfinished downloads."""
 
     path: Path
     """The model's folder, or where it would be."""
+
+    certain: bool = True
+    """`fetch` would not ask the Hub whether another tool has left files out."""

@@ -13,7 +13,13 @@ from serve_app.cli.render import counted, local_time, one_line
 from serve_app.cli.surroundings import Surroundings, surroundings
 
 if TYPE_CHECKING:
+    from configs.settings import Settings
     from storage.adoption import Adoption
+
+UNSEEN_NOTE = (
+    "with several API keys each sees its own alone, and what is taken in is nobody's: set a key in "
+    "CYBERIMAGE_ADMIN_KEYS to see it"
+)
 
 
 def adopt(
@@ -33,14 +39,25 @@ def adopt(
     try:
         with open_stores(settings.resolved_database_url) as stores:
             adoption = Adoption(stores.jobs, stores.media, LocalMediaFiles(settings.media_dir))
-            _adopt(adoption, around, dry_run=dry_run)
+            served = around.server().find(settings) is not None
+            taken = _adopt(adoption, around, dry_run=dry_run, served=served)
+            if not (dry_run or served):
+                stores.media.set_life(None)  # What is left is not for the next start to sweep.
     except (StorageError, OSError) as error:
         raise CommandError(str(error)) from error
+    if taken and _nobody_sees_all(settings):
+        around.err.print(f"warning: {UNSEEN_NOTE}", style="yellow")
 
 
-def _adopt(adoption: Adoption, around: Surroundings, *, dry_run: bool) -> None:
+def _nobody_sees_all(settings: Settings) -> bool:
+    """A sole API key is the admin's, too."""
+    return len(settings.api_keys) > 1 and not settings.admin_keys
+
+
+def _adopt(adoption: Adoption, around: Surroundings, *, dry_run: bool, served: bool) -> int:
+    """Print a line for each file; how many are taken in."""
     taken = left = 0
-    for found in adoption.find(now=datetime.now(UTC)):
+    for found in adoption.find(now=datetime.now(UTC), served=served):
         media = found.media
         if media is None:
             around.out.print(f"{found.file_path}  says nothing of its making")
@@ -52,3 +69,4 @@ def _adopt(adoption: Adoption, around: Surroundings, *, dry_run: bool) -> None:
     verb = "would take in" if dry_run else "took in"
     rest = f"; left {left}, such as uploads" if left else ""
     around.out.print(f"{verb} {counted(taken, 'file')}{rest}")
+    return taken

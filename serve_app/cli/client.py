@@ -40,7 +40,14 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The read limit is well over the 20 s for which the server may hold a status reply.
         limits = httpx.Timeout(60, connect=5)
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=limits, transport=transport)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=limits,
+            transport=transport,
+            # A proxy that the environment names is for other machines.
+            trust_env=not self.is_local,
+        )
 
     def __enter__(self) -> Self:
         return self

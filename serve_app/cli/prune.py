@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from configs.settings import MOST_DAYS, MOST_GIGABYTES
 from serve_app.cli.errors import CommandError, NothingToDo
 from serve_app.cli.options import DataDir
 from serve_app.cli.render import counted, local_time, megabytes, one_line
@@ -22,7 +23,12 @@ def prune(
     older_than: Annotated[
         float | None,
         typer.Option(
-            "--older-than", metavar="DAYS", help="Remove what is older.", show_default="CYBERIMAGE_KEEP_DAYS"
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            max=MOST_DAYS,
+            help="Remove what is older.",
+            show_default="CYBERIMAGE_KEEP_DAYS",
         ),
     ] = None,
     max_gb: Annotated[
@@ -31,6 +37,7 @@ def prune(
             "--max-gb",
             metavar="N",
             min=0,
+            max=MOST_GIGABYTES,
             help="Remove the oldest until the rest takes no more.",
             show_default="CYBERIMAGE_MAX_MEDIA_GB",
         ),
@@ -53,10 +60,10 @@ def prune(
     )
     if not chosen.any:
         raise NothingToDo("say what may stay", hint="give --older-than DAYS or --max-gb N")
-    file = file_of(settings.resolved_database_url)
-    if file is not None and not file.exists():
-        raise NothingToDo(f"there is no database at {file}", hint="give the server's --data-dir")
     try:
+        file = file_of(settings.resolved_database_url)
+        if file is not None and not file.exists():
+            raise NothingToDo(f"there is no database at {file}", hint="give the server's --data-dir")
         with open_stores(settings.resolved_database_url) as stores:
             retention = Retention(stores.jobs, stores.media, LocalMediaFiles(settings.media_dir))
             _prune(retention, chosen, around, dry_run=dry_run)

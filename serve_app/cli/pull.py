@@ -35,7 +35,8 @@ def pull(
 
 
 def _pull(spec: ModelSpec, settings: Settings, around: Surroundings) -> None:
-    if around.weight_state(spec, settings).present:
+    state = around.weight_state(spec, settings)
+    if state.present and state.certain:
         around.out.print(f"{spec.name} is here already")
         return
     try:

@@ -22,6 +22,8 @@ class WeightState:
     missing_gb: float = 0.0
     #: False for a folder of this machine: nobody can download what is not in it.
     downloadable: bool = True
+    #: False where another tool has downloaded it, and perhaps left files out: `fetch` asks the Hub.
+    certain: bool = True
 
 
 def weight_state(spec: ModelSpec, settings: Settings) -> WeightState:
@@ -31,16 +33,22 @@ def weight_state(spec: ModelSpec, settings: Settings) -> WeightState:
     found = status(spec, download_settings(settings))
     missing = 0.0 if found.present else max(spec.download_gb - found.bytes_present / 1e9, 0)
     downloadable = spec.download_enabled and _is_on_the_hub(spec)
-    return WeightState(present=found.present, missing_gb=missing, downloadable=downloadable)
+    return WeightState(
+        present=found.present, missing_gb=missing, downloadable=downloadable, certain=found.certain
+    )
 
 
 def fetch(spec: ModelSpec, settings: Settings, report: Report) -> None:
-    """Download what is missing, if the disk has room for it. Raises CommandError with what to do."""
+    """Download what is missing, if the disk has room for it. Raises CommandError with what to do.
+
+    A model that jobs may not download is: who asks for it by name means it.
+    """
     from deployments import weights
     from deployments.errors import GenerationError
 
+    wanted = spec.model_copy(update={"download_enabled": True})
     try:
-        weights.fetch(spec, settings=download_settings(settings), progress=report)
+        weights.fetch(wanted, settings=download_settings(settings), progress=report)
     except GenerationError as error:
         raise CommandError(str(error), hint=error.hint) from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +19,10 @@ pytestmark = pytest.mark.acceptance
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
-    """Another data directory, whose models stay warm for a moment only."""
-    second = Server(tmp_path_factory.mktemp("second") / "home", keep_warm_s=2)
+    """Another data directory, whose models stay warm for a moment only, behind a proxy that is away."""
+    proxies = dict.fromkeys(["http_proxy", "https_proxy", "ALL_PROXY"], "http://127.0.0.1:9")
+    folder = tmp_path_factory.mktemp("second") / "home"
+    second = Server(folder, environment=proxies, keep_warm_s=2)
     try:
         yield second
     finally:
@@ -91,6 +95,25 @@ def test_down_stops_a_detached_server_and_all_its_processes(second: Server):
     assert not processes.survivors(started, within=0)
     assert second.info == {}
     assert second.run("down").stdout == f"no server runs on {second.data_dir}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_can_be_broken_off(tmp_path: Path, number: signal.Signals):
+    starting = Server(tmp_path / "home")
+    try:
+        process = starting.begin()
+        deadline = time.monotonic() + 120
+        while not any("ServeController" in str(each.cmdline()) for each in processes.tree(process.pid)):
+            assert time.monotonic() < deadline, starting.log
+            time.sleep(0.1)
+        started = processes.tree(process.pid)
+        process.send_signal(number)
+        assert process.wait(60) == 0, starting.log
+        assert not processes.survivors(started, within=5)
+        assert starting.info == {}
+        assert "Traceback" not in starting.log
+    finally:
+        starting.end()
 
 
 @pytest.mark.parametrize("options", [(), ("--detach",)])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from configs.env_models import env_entries, env_specs
+from configs.env_models import env_entries, env_specs, model_variables
 from configs.errors import RegistryError
 from configs.models import GgufSource, HuggingFaceSource, LocalSource, ModelSpec
 from configs.registry import BUILTIN_FILE, read_models
@@ -138,6 +138,17 @@ def test_the_environment_wins_over_the_dotenv_file(tmp_path: Path, monkeypatch: 
     Path(".env").write_text(f'MODEL_1="{FLUX}"\nMODEL_2="{FLUX}"\n')
     monkeypatch.setenv("MODEL_1", entry("a/flux", name="mine"))
     assert [each.name for each in env_entries()] == ["mine", "flux-1"]
+
+
+@pytest.mark.parametrize("empty", ["", " ", '""'])
+def test_an_empty_variable_is_as_if_unset(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    assert specs(MODEL_1=empty) == []
+    Path(".env").write_text(f'MODEL_1="{FLUX}"\nDOWNLOAD_MODEL_1=false\nMODEL_2=\n')
+    for name in ("MODEL_1", "DOWNLOAD_MODEL_1", "MODEL_3"):
+        monkeypatch.setenv(name, empty)
+    (kept,) = env_entries()
+    assert (kept.name, kept.download_enabled) == ("flux-1", False)
+    assert model_variables() == {"MODEL_1": FLUX, "DOWNLOAD_MODEL_1": "false"}
 
 
 def test_a_semicolon_within_the_options_is_theirs() -> None:

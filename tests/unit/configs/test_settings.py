@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,17 @@ def test_the_hubs_own_variables_are_read(monkeypatch: pytest.MonkeyPatch, name: 
         ("CYBERIMAGE_LEASE_S", "1"),
         ("CYBERIMAGE_MAX_UPLOAD_MB", "0"),
         ("CYBERIMAGE_KEEP_DAYS", "0"),
+        ("CYBERIMAGE_KEEP_DAYS", "inf"),
+        ("CYBERIMAGE_KEEP_DAYS", "1000000"),
         ("CYBERIMAGE_MAX_MEDIA_GB", "-1"),
+        ("CYBERIMAGE_MAX_MEDIA_GB", "inf"),
+        ("CYBERIMAGE_MAX_MEDIA_GB", "1e300"),
+        ("CYBERIMAGE_LEASE_S", "1e12"),
+        ("CYBERIMAGE_MAX_UPLOAD_MB", "1e305"),
+        ("CYBERIMAGE_KEEP_WARM_S", "nan"),
+        ("CYBERIMAGE_MAX_OVERTAKE_S", "inf"),
+        ("CYBERIMAGE_NO_CAPACITY_S", "inf"),
+        ("CYBERIMAGE_STOP_WITHIN_S", "nan"),
         ("CYBERIMAGE_WEBHOOK_SECRET", "too short"),
         ("CYBERIMAGE_WEBHOOK_SECRET", "whsec_no base64!"),
         ("CYBERIMAGE_WEBHOOK_HOSTS", "ftp://hooks.example"),
@@ -89,6 +100,44 @@ def test_an_impossible_value_names_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}: "):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ("CYBERIMAGE_PORT=1\n# f\xfcr\n".encode("latin-1"), r"line 2: not UTF-8"),
+        ("CYBERIMAGE_PORT=1\n".encode("utf-16"), r"line 1: not UTF-8"),
+        (b"CYBERIMAGE_PORT=1\n\n\nCYBERIMAGE_API_KEYS='a','b'\n", r"line 4: not of the form NAME=value"),
+        (b'#\r\n\r\nCYBERIMAGE_API_KEYS="a\r\n', r"line 3: not of the form NAME=value"),
+        (b"CYBERIMAGE_API_KEYS: a", r"line 1: not of the form NAME=value"),
+    ],
+)
+def test_a_dotenv_file_is_read_whole_or_not_at_all(data: bytes, problem: str) -> None:
+    Path(".env").write_bytes(data)
+    with pytest.raises(SettingsError, match=rf"^\.env, {problem}") as caught:
+        load_settings()
+    assert "API_KEYS" not in str(caught.value)
+
+
+def test_a_dotenv_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(SettingsError, match=rf"^{tmp_path}/\.env cannot be read \(Permission denied\)"):
+        load_settings()
+
+
+def test_a_dotenv_file_of_odd_but_good_lines_is_read() -> None:
+    text = "\ufeffexport CYBERIMAGE_PORT = 1 # f\u00fcr\n\nCYBERIMAGE_API_KEYS='a,b'\nALONE\nTWO='1\n2'\n"
+    Path(".env").write_text(text, "utf-8")
+    settings = load_settings()
+    assert (settings.port, len(settings.api_keys)) == (1, 2)
+
+
+def test_a_folder_of_that_name_is_no_dotenv_file() -> None:
+    Path(".env").mkdir()
+    assert load_settings().port == 7860
 
 
 def test_a_bad_argument_names_its_variable_too() -> None:

@@ -32,6 +32,8 @@ NEEDED = {
     "vae/diffusion_pytorch_model.safetensors": b"vae",
 }
 NOT_NEEDED = {"tiny.safetensors": b"all in one", "vae/model.fp16.safetensors": b"half", "README.md": b"#"}
+#: What `partly` leaves out, and a component does not seem incomplete without.
+LEFT_OUT = {"tokenizer/merges.txt": b"m e"}
 COMPONENTS: dict[str, list[str | None]] = {
     name: ["diffusers", name.title()] for name in ("scheduler", "tokenizer", "transformer", "vae")
 }
@@ -65,6 +67,15 @@ def tiny(**changes: Any) -> ModelSpec:
 
 def get(spec: ModelSpec, settings: DownloadSettings, **changes: Any) -> LocalModel:
     return fetch(spec, settings=settings, **({"progress": lambda text, done: None} | changes))
+
+
+def partly(settings: DownloadSettings) -> Path:
+    """What `hf download` with such patterns leaves in the cache: the snapshot's folder."""
+    patterns = ["*.json", "*.safetensors", "*.model"]
+    folder = huggingface_hub.snapshot_download(
+        REPO, cache_dir=settings.cache, endpoint=settings.endpoint, allow_patterns=patterns
+    )
+    return Path(folder)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -103,7 +114,53 @@ class TestWholeModels:
     def test_files_of_other_tools_are_found(self, hub: Hub, settings: DownloadSettings) -> None:
         huggingface_hub.snapshot_download(REPO, cache_dir=settings.cache, endpoint=hub.endpoint)
         hub.requests.clear()
+        assert not status(tiny(), settings).certain
         assert contents(get(tiny(), settings).folder) == PIPELINE | NOT_NEEDED
+        assert len(hub.requests) == 1
+        assert contents(get(tiny(), settings).folder) == PIPELINE | NOT_NEEDED
+        assert len(hub.requests) == 1
+        assert status(tiny(), settings).certain
+
+    def test_what_other_tools_left_out_is_added(self, hub: Hub, settings: DownloadSettings) -> None:
+        hub.add(REPO, PIPELINE | LEFT_OUT)
+        folder = partly(settings)
+        hub.requests.clear()
+        assert get(tiny(), settings).folder == folder
+        assert contents(folder) == PIPELINE | LEFT_OUT
+        assert hub.downloads() == sorted(LEFT_OUT)
+
+    def test_a_newer_commit_takes_over_the_files_that_are_the_same(
+        self, hub: Hub, settings: DownloadSettings
+    ) -> None:
+        hub.add(REPO, PIPELINE | LEFT_OUT)
+        partly(settings)
+        with pytest.raises(NotEnoughDisk):
+            get(tiny(), settings, free_bytes=lambda folder: 0)
+        hub.add(REPO, PIPELINE | LEFT_OUT | {"vae/config.json": b'{"scale": 9}'})
+        hub.requests.clear()
+        get(tiny(), settings)
+        assert hub.downloads() == sorted([*LEFT_OUT, "vae/config.json"])
+
+    @pytest.mark.parametrize(
+        ("changes", "requests"), [({"offline": True}, 0), ({"endpoint": "http://127.0.0.1:1"}, 0), ({}, 1)]
+    )
+    def test_what_other_tools_downloaded_is_enough_where_no_hub_answers(
+        self, hub: Hub, settings: DownloadSettings, changes: dict[str, Any], requests: int
+    ) -> None:
+        hub.add(REPO, PIPELINE | LEFT_OUT)
+        folder = partly(settings)
+        hub.requests.clear()
+        hub.faults.status = 503
+        assert get(tiny(), replace(settings, **changes)).folder == folder
+        assert contents(folder) == PIPELINE
+        assert len(hub.requests) == requests
+
+    def test_of_a_model_that_may_not_be_downloaded_the_hub_is_not_asked(
+        self, hub: Hub, settings: DownloadSettings
+    ) -> None:
+        folder = partly(settings)
+        hub.requests.clear()
+        assert get(tiny(download_enabled=False), settings).folder == folder
         assert hub.requests == []
 
     def test_the_token_goes_to_the_hub_and_not_to_its_storage(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -121,3 +128,62 @@ def test_a_server_that_a_person_starts_says_at_once_why_it_cannot(monkeypatch: p
     monkeypatch.setattr(sys, "argv", ["server"])
     with pytest.raises(SystemExit, match="error: Ray does not start: too busy"):
         server.main()
+
+
+@contextmanager
+def answering(status: int, body: str) -> Iterator[str]:
+    """The address of a server that says this to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "READY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(server, "UNHEALTHY_FOR_S", 0.1)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks://127.0.0.1:9")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_up_and_unhealthy_says_why_instead_of_not_starting():
+    with answering(200, "{}") as url:
+        assert server._await_answer(url) is None
+    with answering(503, '{"version": "1", "reason": "the disk is full"}') as url:
+        assert server._await_answer(url) == "the server is up, but the disk is full"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("body", ["a proxy's page", "{}", '{"reason": "ours"}', "[]"])
+def test_what_another_program_says_there_is_no_answer(body: str):
+    with answering(503, body) as url, pytest.raises(ServerError, match="does not answer") as error:
+        server._await_answer(url)
+    assert body in str(error.value)
+
+
+def test_a_server_can_be_stopped_while_it_starts(tmp_path: Path):
+    code = "import sys, time; from pathlib import Path; from serve_app.server import _alone\n"
+    code += "with _alone(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    starting = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert starting.stdout is not None
+    starting.stdout.readline()
+    assert server.stop(settings(data_dir=tmp_path))
+    assert starting.wait(5) == -signal.SIGTERM
+    starting.stdout.close()
+    assert not server.stop(settings(data_dir=tmp_path))

@@ -99,7 +99,9 @@ def test_a_database_of_a_newer_version_is_left_alone(database_file: Path) -> Non
         open_database(f"sqlite:///{database_file}")
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "oracle9://x/y", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "oracle9://x/y", "sqlite://", "sqlite:///:memory:", "postgresql://host:port/x"]
+)
 def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(DatabaseUrlUnusable):
         open_database(url)

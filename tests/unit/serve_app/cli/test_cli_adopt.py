@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fake_control import INFO, FakeControl
 
 from deployments.encoding import encode_png
+from serve_app.server import ServerInfo
 from storage import open_stores
 from storage.files import LocalMediaFiles
-from storage.media import MediaId
+from storage.media import Life, MediaId
 from tests.unit.storage.test_adoption import METADATA, PIXELS
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
@@ -41,11 +43,37 @@ def test_what_says_how_it_was_made_is_taken_in(run, tmp_path: Path, lost: list[s
     assert rows(tmp_path) == {lost[0]}
 
 
+@pytest.mark.parametrize(("running", "taken"), [(INFO, 0), (None, 1)], ids=["running", "not running"])
+def test_where_no_server_runs_young_files_are_taken_in_and_none_is_left_to_sweep(
+    run, tmp_path: Path, running: ServerInfo | None, taken: int
+) -> None:
+    control = FakeControl(running=running)
+    files = LocalMediaFiles(tmp_path / "data/media")
+    url, life = f"sqlite:///{tmp_path}/data/cyberimage.sqlite3", Life(LONG_AGO, datetime.now(UTC))
+    with open_stores(url) as stores:
+        stores.media.set_life(life)
+    files.write(MediaId("fox"), "image", encode_png(PIXELS, METADATA), datetime.now(UTC))
+    assert f"took in {taken} file" in run("adopt", server=lambda: control).stdout
+    with open_stores(url) as stores:
+        assert stores.media.life == (life if running else None)
+
+
 def test_a_dry_run_takes_nothing_in(run, tmp_path: Path, lost: list[str]) -> None:
     assert (
         run("adopt", "--dry-run").stdout.splitlines()[-1] == "would take in 1 file; left 1, such as uploads"
     )
     assert rows(tmp_path) == set()
+
+
+def test_what_no_key_may_see_is_warned_of(run, lost: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for keys, admin_keys in (("", ""), ("one", ""), ("one,two", "three")):
+        monkeypatch.setenv("CYBERIMAGE_API_KEYS", keys)
+        monkeypatch.setenv("CYBERIMAGE_ADMIN_KEYS", admin_keys)
+        assert run("adopt", "--dry-run").stderr == ""
+    monkeypatch.setenv("CYBERIMAGE_ADMIN_KEYS", "")
+    taken, nothing = run("adopt"), run("adopt")
+    assert "set a key in CYBERIMAGE_ADMIN_KEYS to see it" in taken.stderr
+    assert nothing.stderr == ""
 
 
 def test_a_data_directory_without_media_is_an_error(run, tmp_path: Path) -> None:

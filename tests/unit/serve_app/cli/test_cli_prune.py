@@ -84,6 +84,24 @@ def test_the_settings_are_the_limits_where_none_is_given(
     assert left(stores) == set(old[1:])
 
 
+@pytest.mark.parametrize("option", ["--older-than", "--max-gb"])
+@pytest.mark.parametrize("value", ["-1", "1000001", "1e10", "inf", "nan"])
+def test_a_limit_that_is_none_is_refused(
+    run, stores: Stores, old: list[str], option: str, value: str
+) -> None:
+    result = run("prune", option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
+    assert left(stores) == set(old)
+
+
+def test_a_malformed_database_address_is_told(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CYBERIMAGE_DATABASE_URL", "nonsense")
+    result = run("prune", "--older-than", "5")
+    assert result.exit_code == 1
+    assert "error: Not a database address" in result.stderr
+
+
 def test_a_folder_without_a_database_is_left_as_it_is(run, tmp_path: Path) -> None:
     result = run("prune", "--older-than", "5", "--data-dir", "elsewhere")
     assert result.exit_code == 1

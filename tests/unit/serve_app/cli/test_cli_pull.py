@@ -9,6 +9,7 @@ from rich.console import Console
 from configs.models import LocalSource
 from configs.registry import BUILTIN_FILE, read_models
 from configs.settings import Settings
+from deployments import weights
 from serve_app.cli.errors import CommandError
 from serve_app.cli.weights import WeightState, fetch, weight_state
 
@@ -56,6 +57,24 @@ def test_what_is_here_is_not_fetched_again(run) -> None:
     result = run("pull", "demo-flux", fetch=fetched(names))
     assert result.stdout == "demo-flux is here already\n"
     assert not names
+
+
+def test_of_what_another_tool_downloaded_the_hub_is_asked(run) -> None:
+    names: list[str] = []
+    uncertain = WeightState(present=True, certain=False)
+    result = run("pull", "flux-1-dev", fetch=fetched(names), weight_state=lambda spec, settings: uncertain)
+    assert names == ["flux-1-dev"]
+    assert result.stdout == "flux-1-dev is ready\n"
+
+
+def test_a_model_that_jobs_may_not_download_is_pulled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = []
+    monkeypatch.setattr(weights, "fetch", lambda spec, **how: wanted.append(spec))
+    kept = FLUX.model_copy(update={"download_enabled": False})
+    fetch(kept, Settings(weights_dir=tmp_path, _env_file=None), lambda message, fraction: None)
+    assert wanted == [FLUX]
 
 
 def test_an_unknown_model_is_refused_before_any_download(run) -> None:
