@@ -28,6 +28,7 @@ from configs.models import (
 from configs.settings import DOTENV
 
 _VARIABLE = re.compile(r"MODEL_(\d+|T2V|I2V)")
+_GGUF_BITS = re.compile(r"(?<![a-z\d])I?Q(\d)(?!\d)", re.IGNORECASE)
 _HUB_FILE = re.compile(
     r"https?://[^/]+/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)"
 )
@@ -146,6 +147,7 @@ def _spec(entry: EnvEntry, known: list[ModelSpec]) -> ModelSpec:
                 "description": entry.description or template.description,
                 "source": source,
                 "transformer": transformer,
+                "memory_gb": _memory_gb(template, transformer),
                 "limits": _limits(entry, template),
                 "download_enabled": entry.download_enabled,
             }
@@ -200,6 +202,18 @@ def _sources(entry: EnvEntry, template: ModelSpec) -> tuple[Source, Any]:
         case "gguf_url":
             return template.source, _gguf(entry)
     raise entry.error("source", f"{entry.source!r} is not served here; use huggingface, gguf_url or local")
+
+
+def _memory_gb(template: ModelSpec, transformer: Any) -> float:
+    """The template's, of 16 bits a weight, less what a GGUF file of fewer saves.
+
+    Its name says how many: `flux1-dev-Q4_K_S.gguf`. Scales take up to one more (gguf.GGML_QUANT_SIZES).
+    """
+    if not isinstance(transformer, GgufSource):
+        return template.memory_gb
+    bits = _GGUF_BITS.search(Path(transformer.path or transformer.file or "").name)
+    share = (int(bits[1]) + 1) / 16 if bits else 1
+    return round(template.memory_gb - template.transformer_gb * (1 - share), 1)
 
 
 def _gguf(entry: EnvEntry) -> GgufSource:

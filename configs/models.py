@@ -176,6 +176,7 @@ class ModelSpec(_Value):
     )
     memory: MemoryMode = "auto"
     memory_gb: float = Field(gt=0, description="GPU memory of a run with all weights resident, GiB.")
+    transformer_gb: float = Field(default=0, ge=0, description="The transformer's part of it, GiB.")
     download_gb: float = Field(default=0, ge=0, description="Size of the files to download, GB.")
     num_gpus: float = Field(default=1.0, ge=0)
     max_batch: MaxBatch | None = Field(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from configs.models import ModelSpec
-from deployments.loading import ModelFiles
+from deployments.loading import ModelFiles, component_kinds
 from deployments.recipe import Recipe
 
 #: Never shared: a scheduler remembers the steps of its call, and a model may change its settings.
@@ -35,7 +33,7 @@ def origins(recipe: Recipe, spec: ModelSpec, files: ModelFiles) -> dict[str, Ori
     """The origin of each component that another model could share; none where a folder has no index."""
     return {
         name: Origin(kind=kind, dtype=recipe.dtype_of(spec, name), files=_files(_sources(name, files)))
-        for name, kind in _kinds(files.folder / "model_index.json").items()
+        for name, kind in component_kinds(files.folder).items()
         if name not in OWN
     }
 
@@ -43,13 +41,6 @@ def origins(recipe: Recipe, spec: ModelSpec, files: ModelFiles) -> dict[str, Ori
 def shared(mine: Mapping[str, Origin], others: Mapping[str, Origin]) -> set[str]:
     """Names of the components that both have from the same origin."""
     return {name for name, origin in mine.items() if others.get(name) == origin}
-
-
-def _kinds(index: Path) -> dict[str, tuple[str, str]]:
-    """Library and class of each component that a diffusers folder's index names."""
-    entries: dict[str, Any] = json.loads(index.read_text("utf-8")) if index.is_file() else {}
-    pairs = {name: entry for name, entry in entries.items() if isinstance(entry, list)}
-    return {name: (library, kind) for name, (library, kind) in pairs.items() if library is not None}
 
 
 def _sources(name: str, files: ModelFiles) -> Iterable[Path]:

@@ -23,7 +23,7 @@ from deployments.components import Origin, origins, shared
 from deployments.contract import GenerationRequest, JobEvent
 from deployments.errors import BrokenWeights, GenerationError, GenerationFailed, OutOfMemory
 from deployments.loading import Fetch, ModelFiles, load_pipeline
-from deployments.placement import Placement, lift, place
+from deployments.placement import Placement, lift, place, refuse_unusable_gpu
 from deployments.previews import Previews
 from deployments.recipe import Recipe
 from deployments.run import Run, Stopped
@@ -140,6 +140,7 @@ class Family:
     def _ensure_loaded(self, run: Run) -> _Loaded:
         spec = run.spec
         if self._loaded is None or self._loaded.spec != spec:
+            refuse_unusable_gpu(spec)
             files = self._fetch(spec, progress=run.report_loading)
             run.report_loading(f"Loading {spec.name}")
             self._loaded = self._load(spec, files)
@@ -217,6 +218,7 @@ class Family:
         device = loaded.recipe.generator_device(loaded.pipe)
         generators = [torch.Generator(device).manual_seed(sample.seed) for sample in batch]
         arguments = loaded.recipe.together([sample.arguments for sample in batch])
+        loaded.recipe.set_tiles(loaded.pipe, arguments)
         look = loaded.previews.of_call(arguments).after if loaded.previews else None
         with _cleaned(loaded.pipe):
             (pictures,) = loaded.pipe(
@@ -248,10 +250,10 @@ class Family:
         requests = tuple(requests)
         if not isinstance(error, GenerationError):
             logger.error("job %s: %s", _names(requests), "".join(traceback.format_exception(error)))
-        self._healthy = self._healthy and not isinstance(error, torch.AcceleratorError)
+        self._healthy = self._healthy and not is_broken_accelerator(error)
         model = requests[0].model
-        loaded = self._loaded is not None and self._loaded.spec == model
-        failure = as_generation_error(error, model, loaded=loaded)
+        loaded = self._loaded if self._loaded is not None and self._loaded.spec == model else None
+        failure = as_generation_error(error, model, placement=loaded.placement if loaded else None)
         traceback.clear_frames(error.__traceback__)
         failure.__traceback__ = failure.__context__ = failure.__cause__ = None
         if isinstance(failure, OutOfMemory):
@@ -273,18 +275,25 @@ def _cleaned(pipe: Any) -> Iterator[None]:
         raise
 
 
-def as_generation_error(error: Exception, spec: ModelSpec, *, loaded: bool) -> GenerationError:
-    """What `error` means to the person who asked; `loaded` tells generating from loading."""
+def as_generation_error(error: Exception, spec: ModelSpec, *, placement: Placement | None) -> GenerationError:
+    """What `error` means to the person who asked; `placement` is None while the model was being loaded."""
     if isinstance(error, GenerationError):
         return error
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if is_out_of_memory(error):
-        size = "a smaller size or fewer frames" if spec.is_video else "a smaller size"
-        hint = f"Ask for {size}, or set `memory: offload` for {spec.name} in the model registry."
-        return OutOfMemory(f"Not enough memory for this request on {spec.name}.", hint=hint)
-    if not loaded:
+        message = f"Not enough memory for this request on {spec.name}."
+        return OutOfMemory(message, hint=_memory_hint(spec, placement))
+    if placement is None:
         return BrokenWeights(f"The files of {spec.name} cannot be loaded. {reason}", hint=_repair_hint(spec))
     return GenerationFailed(f"{spec.name} failed. {reason}")
+
+
+def _memory_hint(spec: ModelSpec, placement: Placement | None) -> str:
+    """What would need less memory; offloading only where it is not what has been done."""
+    size = "Ask for a smaller size or fewer frames" if spec.is_video else "Ask for a smaller size"
+    if placement in ("offload", "offload_layers") or spec.memory == "offload":
+        return f"{size}; the weights of {spec.name} wait in main memory already."
+    return f"{size}, or set `memory: offload` for {spec.name} in the model registry."
 
 
 def _repair_hint(spec: ModelSpec) -> str:
@@ -301,8 +310,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
+def is_broken_accelerator(error: BaseException) -> bool:
+    """After most CUDA errors every later call fails too, but not after full memory.
+
+    CUDA reports that beside torch's allocator when it pins host memory or loads a kernel. Its documentation
+    of cudaErrorMemoryAllocation lacks the "leaves the process in an inconsistent state" of the others:
+    https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html
+    """
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+
+
 def free_memory() -> None:
-    """Give back what is no longer referenced, to the accelerator too."""
+    """Give back what is no longer referenced, to the accelerator too, and the host memory pinned for it."""
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
+        torch.accelerator.empty_host_cache()

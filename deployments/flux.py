@@ -10,7 +10,15 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, call_arguments, decode_picture, encode_prompt, sequence_length
+from deployments.recipe import (
+    PICTURE_TILES,
+    PICTURE_WHOLE,
+    Recipe,
+    call_arguments,
+    decode_picture,
+    encode_prompt,
+    sequence_length,
+)
 
 EMBEDDINGS = ("prompt_embeds", "pooled_prompt_embeds")
 
@@ -20,6 +28,8 @@ class FluxRecipe(Recipe):
 
     pipeline = FluxPipeline
     transformer = FluxTransformer2DModel
+    tiles = PICTURE_TILES
+    decoded_whole = PICTURE_WHOLE
 
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         length = sequence_length(request, 512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +47,7 @@ def load_pipeline(
     """
     quiet_libraries()
     components: dict[str, Any] = {**recipe.absent_components(files.folder), **(kept or {})}
+    components |= load_encoders(recipe, spec, files.folder, components)
     if files.transformer is not None and "transformer" not in components:
         components["transformer"] = load_transformer(recipe, spec, files.folder, files.transformer)
     # The concrete class: DiffusionPipeline drops the components of Wan that are passed to it.
@@ -61,6 +63,27 @@ def load_pipeline(
     if spec.scheduler:
         pipe.scheduler = reconfigured(pipe.scheduler, spec.scheduler)
     return pipe
+
+
+def load_encoders(recipe: Recipe, spec: ModelSpec, folder: Path, others: Mapping[str, Any]) -> dict[str, Any]:
+    """The folder's models of transformers, but for the `others`. Raises ValueError for missing weights.
+
+    Through a pipeline's `from_pretrained` nobody would hear of these: transformers draws them at random.
+    """
+    kinds = {name: _encoder_class(*kind) for name, kind in component_kinds(folder).items()}
+    return {
+        name: _load_encoder(kind, folder / name, recipe.dtype_of(spec, name))
+        for name, kind in kinds.items()
+        if kind is not None and name not in others and (folder / name).is_dir()
+    }
+
+
+def component_kinds(folder: Path) -> dict[str, tuple[str, str]]:
+    """Library and class of each component that a diffusers folder's index names; none without an index."""
+    index = folder / "model_index.json"
+    entries: dict[str, Any] = json.loads(index.read_text("utf-8")) if index.is_file() else {}
+    pairs = {name: entry for name, entry in entries.items() if isinstance(entry, list)}
+    return {name: (library, kind) for name, (library, kind) in pairs.items() if library is not None}
 
 
 def load_transformer(recipe: Recipe, spec: ModelSpec, folder: Path, source: Path) -> Any:
@@ -92,15 +115,33 @@ def refuse_missing_weights(pipe: Any) -> None:
     """Raise ValueError if a file lacked some of its weights: diffusers only warns and leaves them empty."""
     for component, module in pipe.components.items():
         if isinstance(module, torch.nn.Module):
-            missing = [name for name, tensor in module.state_dict().items() if tensor.is_meta]
-            if missing:
-                raise ValueError(f"{component} lacks {len(missing)} of its weights, {missing[0]} first")
+            _refuse_missing(component, [k for k, tensor in module.state_dict().items() if tensor.is_meta])
 
 
 def quiet_libraries() -> None:
     """No progress bars on the replica's stderr: progress goes out as events."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
+
+
+def _encoder_class(library: str, name: str) -> Any:
+    """The class of that name if it is a model of transformers, else None."""
+    kind = getattr(transformers, name, None) if library == "transformers" else None
+    return kind if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel) else None
+
+
+def _load_encoder(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """Weights that are tied to others, and those that the class can do without, are not missing."""
+    encoder, loading = kind.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+    )
+    _refuse_missing(folder.name, sorted(loading["missing_keys"]))
+    return encoder
+
+
+def _refuse_missing(component: str, missing: list[str]) -> None:
+    if missing:
+        raise ValueError(f"{component} lacks {len(missing)} of its weights, {missing[0]} first")
 
 
 def _dtypes(recipe: Recipe, spec: ModelSpec) -> dict[str, Any]:

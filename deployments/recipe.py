@@ -13,6 +13,13 @@ import torch
 from configs.models import DtypeName, ModelSpec
 from deployments.contract import GenerationRequest
 
+PICTURE_WHOLE = 2 * 1024 * 1024
+"""Pixels of a picture that is decoded as a whole, in some 3.2 GiB, for which memory_gb has room.
+
+At four million pixels it would be 6.4: three tensors of 256 channels, at the decoder's last norm.
+"""
+PICTURE_TILES = {"tile_sample_min_size": 1024, "tile_latent_min_size": 128}
+
 
 class Recipe(ABC):
     """What the engine must know about a pipeline class. Has no state."""
@@ -25,6 +32,10 @@ class Recipe(ABC):
     """Components that the pipeline can do without when the model's folder lacks them."""
     listed: ClassVar[frozenset[str]] = frozenset()
     """Arguments, other than tensors, of which a call takes one for each of its samples."""
+    tiles: ClassVar[Mapping[str, int]] = {}
+    """The decoder's attributes that say how large tiles are; without them it never works in tiles."""
+    decoded_whole: ClassVar[int] = 0
+    """The most `pixels_to_decode` that it decodes without tiles, all default sizes among them."""
 
     def dtype_of(self, spec: ModelSpec, component: str) -> torch.dtype:
         name = spec.dtype.get(component) or self.dtypes.get(component) or spec.dtype_of(component)
@@ -54,6 +65,24 @@ class Recipe(ABC):
     @abstractmethod
     def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
         """The pictures (N, 3, H, W), -1 to 1, of finished latents (N, C, h, w), scaled as in `grid`."""
+
+    def pixels_to_decode(self, arguments: Mapping[str, Any]) -> int:
+        """What the decoder's memory grows with: pixels, and frames where it takes them all at once."""
+        return int(arguments["width"] * arguments["height"])
+
+    def set_tiles(self, pipe: Any, arguments: Mapping[str, Any]) -> None:
+        """Have the decoder work in tiles where the whole would need more memory than memory_gb counts on.
+
+        The size alone decides, not the memory, so that a seed means the same on every machine.
+        """
+        if not self.tiles:
+            return
+        if self.pixels_to_decode(arguments) <= self.decoded_whole:
+            pipe.vae.disable_tiling()
+            return
+        pipe.vae.enable_tiling()
+        for name, value in self.tiles.items():
+            setattr(pipe.vae, name, value)
 
     def batch_size(self, pipe: Any, request: GenerationRequest) -> int:
         """The most outputs of the request's size that one call may make."""

@@ -10,7 +10,15 @@ from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import Recipe, call_arguments, decode_picture, encode_prompt, sequence_length
+from deployments.recipe import (
+    PICTURE_TILES,
+    PICTURE_WHOLE,
+    Recipe,
+    call_arguments,
+    decode_picture,
+    encode_prompt,
+    sequence_length,
+)
 
 EMBEDDINGS = (
     "prompt_embeds",
@@ -25,6 +33,8 @@ class SD35Recipe(Recipe):
 
     pipeline = StableDiffusion3Pipeline
     transformer = SD3Transformer2DModel
+    tiles = PICTURE_TILES
+    decoded_whole = PICTURE_WHOLE
     optional_components = ("text_encoder_3", "tokenizer_3")
 
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:

@@ -21,6 +21,14 @@ class WanRecipe(Recipe):
     pipeline = WanPipeline
     transformer = WanTransformer3DModel
     dtypes = {"vae": "float32"}
+    # Frames are decoded one after another. At 1280 x 720 a whole one takes some 17 GiB.
+    decoded_whole = 832 * 480
+    tiles = {
+        "tile_sample_min_height": 512,
+        "tile_sample_min_width": 512,
+        "tile_sample_stride_height": 448,
+        "tile_sample_stride_width": 448,
+    }
 
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         # encode_prompt alone would take 226 tokens, where the call takes 512.

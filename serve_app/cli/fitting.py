@@ -73,7 +73,11 @@ def _whole(spec: ModelSpec, gpu: float) -> Fitting | None:
 
 
 def _offloaded(spec: ModelSpec, gpu: float, memory: Memory) -> Fitting | None:
-    """Component by component where that fits, else layer by layer; both keep all weights in RAM."""
+    """Component by component where that fits, else layer by layer; both keep all weights in RAM.
+
+    Layers are pinned there at their exact sizes, or where RAM is short only when they are needed
+    (deployments/placement.py): neither takes more than the weights, which memory_gb exceeds.
+    """
     if spec.memory_gb > memory.ram_gb - RAM_RESERVE_GB or spec.memory_gb * LAYER_SHARE > gpu:
         return None
     if spec.memory_gb * COMPONENT_SHARE <= gpu:

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -270,16 +271,36 @@ async def test_the_event_loop_goes_on_while_the_pipeline_works(family):
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
     ],
-    ids=["accelerator", "host", "cpu-allocator", "cublas"],
+    ids=["accelerator", "host", "cpu-allocator", "cublas", "beside-torchs-allocator"],
 )
 async def test_full_memory_fails_that_job_alone(family, error):
     Pipe.at_step = raising(error)
     failed = await failure_of(family, JOB)
     assert (failed.code, "memory: offload" in failed.hint) == (OutOfMemory.code, True)
+    assert family.healthy
     Pipe.at_step = staticmethod(lambda step: None)
     assert len(await artifacts_of(family, JOB)) == 1
     assert family.pipe.hooks_freed == 1
+
+
+@pytest.mark.parametrize("placement", ["offload", "offload_layers"])
+async def test_offloading_is_not_offered_where_it_is_done(family, monkeypatch, placement):
+    monkeypatch.setattr("deployments.engine.place", lambda pipe, spec: placement)
+    Pipe.at_step = raising(FULL)
+    hint = (await failure_of(family, JOB)).hint
+    assert hint == "Ask for a smaller size; the weights of tiny-flux wait in main memory already."
+
+
+async def test_pinned_memory_goes_back_when_the_model_goes(family, monkeypatch):
+    emptied: list[str] = []
+    await events_of(family, JOB)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    for name in ("empty_cache", "empty_host_cache"):
+        monkeypatch.setattr(torch.accelerator, name, partial(emptied.append, name))
+    await family.unload()
+    assert emptied == ["empty_cache", "empty_host_cache"]
 
 
 async def test_what_the_pipeline_says_reaches_the_person(family, caplog):

@@ -315,6 +315,47 @@ async def test_damaged_weights_are_reported_as_such(name, damage, folders, make_
     assert (failed.code, f"tiny-{name.replace('_', '-')}" in failed.message) == (BrokenWeights.code, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [("flux", "text_encoder"), ("flux", "text_encoder_2"), ("wan_i2v", "image_encoder")],
+)
+async def test_an_encoder_that_lacks_weights_is_not_filled_up_with_noise(
+    name, encoder, folders, make_family, tmp_path
+):
+    model = shutil.copytree(folders(name), tmp_path / "m")
+    spoil(model / encoder / "model.safetensors", "incomplete")
+    failed = await failure_of(make_family(name), generation_request(model_spec(name, model)))
+    assert (failed.code, f"{encoder} lacks 1 of its weights" in failed.message) == (BrokenWeights.code, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "old", "new"),
+    [
+        ("flux", "text_encoder", "", "text_model."),
+        ("flux", "text_encoder_2", "shared.", "encoder.embed_tokens."),
+        ("wan_i2v", "image_encoder", "", "vision_model."),
+        ("wan_t2v", "text_encoder", "shared.", "encoder.embed_tokens."),
+    ],
+)
+async def test_an_encoders_weights_may_have_the_names_of_earlier_versions_and_of_tied_ones(
+    name, encoder, old, new, folders, make_family, tmp_path
+):
+    model = shutil.copytree(folders(name), tmp_path / "m")
+    rename(model / encoder / "model.safetensors", old, new)
+    renamed = await artifacts_of(make_family(name), generation_request(model_spec(name, model)))
+    whole = await artifacts_of(make_family(name), generation_request(model_spec(name, folders(name))))
+    assert renamed[0].data == whole[0].data
+
+
+def rename(file: Path, old: str, new: str) -> None:
+    """Give the weights whose names begin with `old` names that begin with `new`."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(file).items()
+    named = {new + k.removeprefix(old) if k.startswith(old) else k: tensor for k, tensor in tensors}
+    save_file(named, file, metadata={"format": "pt"})
+
+
 def spoil(file: Path, damage: str) -> None:
     from safetensors.torch import load_file, save_file
 

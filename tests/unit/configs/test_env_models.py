@@ -197,6 +197,23 @@ def test_a_bad_entry_stops_with_the_variable_the_name_and_the_field(value: str, 
     assert caught.value.entry == value.split(";")[0]
 
 
+@pytest.mark.parametrize(
+    ("file", "bits"),
+    [
+        ("flux1-dev-Q4_K_S.gguf", 4),
+        ("flux1-dev-q8_0.gguf", 8),
+        ("flux1-dev-Q2K_S.gguf", 2),
+        ("flux1-dev-IQ3_XXS.gguf", 3),
+        ("flux1-dev-F16.gguf", 15),
+        ("seq2-flux.gguf", 15),
+    ],
+)
+def test_a_gguf_file_needs_less_memory_than_the_weights_that_it_replaces(file: str, bits: int) -> None:
+    url = f"https://huggingface.co/city96/FLUX.1-dev-gguf/blob/main/{file}"
+    flux = spec(entry(url, name="flux", source="gguf_url"))
+    assert flux.memory_gb == pytest.approx(35 - 22.2 * (15 - bits) / 16, abs=0.05)
+
+
 def test_a_gguf_file_of_the_hub_is_the_transformer_of_the_family() -> None:
     url = "https://huggingface.co/city96/LTX-Video-gguf/resolve/main/ltx-Q4.gguf?download=true"
     clip = spec(entry(url, name="ltx-t2v", source="gguf_url"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from configs.hardware import Gpu
 from configs.models import ModelSpec
 from configs.registry import BUILTIN_FILE, read_models
 from configs.settings import Settings
+from serve_app.cli import doctor
 from serve_app.cli.fitting import Fit, Memory, judge
 from serve_app.cli.machine import Machine, existing_parent, port_is_free, probe
 from serve_app.cli.verdict import verdict
@@ -17,6 +19,11 @@ from serve_app.cli.weights import WeightState
 
 MODELS = {spec.name: spec for spec in read_models(BUILTIN_FILE)}
 HERE = WeightState(present=True)
+
+
+@pytest.fixture(autouse=True)
+def _usable_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "gpu_problem", lambda: None)
 
 
 def missing(spec: ModelSpec) -> WeightState:
@@ -111,6 +118,40 @@ def test_doctor_judges_every_known_model(run, machine: Machine) -> None:
 def test_doctor_shows_the_gpus(run, machine: Machine, rtx4090: Gpu) -> None:
     result = run("doctor", probe=lambda settings: replace(machine, gpus=(rtx4090,)))
     assert "RTX 4090, 24.0 GiB, 23.0 GiB free" in result.stdout
+
+
+def test_a_gpu_that_torch_cannot_use_serves_the_demo_models_alone(
+    run, machine: Machine, rtx4090: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "gpu_problem", lambda: "The NVIDIA driver on your system is too old")
+    big = replace(machine, ram_gb=64, gpus=(rtx4090,), has_token=True)
+    result = run("doctor", probe=lambda settings: big)
+    assert "problem the GPU cannot be used: The NVIDIA driver on your system is too old" in result.stdout
+    printed = json.loads(run("doctor", "--json", probe=lambda settings: big).stdout)
+    assert {each["model"]: each["servable"] for each in printed["models"]} == {
+        spec.name: spec.demo for spec in MODELS.values()
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [("print('')", None), ("print('too old')", "too old"), ("raise ImportError('no torch')", "no torch")],
+)
+def test_torch_is_asked_in_a_process_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, said: str, problem: str | None
+) -> None:
+    monkeypatch.undo()
+    torch_before = "torch" in sys.modules
+    monkeypatch.setattr(doctor, "ASK_TORCH", said)
+    found = doctor.gpu_problem()
+    assert found is None if problem is None else found is not None and problem in found
+    assert ("torch" in sys.modules) == torch_before
+
+
+def test_what_torch_is_asked_can_be_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert doctor.gpu_problem() is None
 
 
 def test_doctor_notes_a_port_in_use_without_failing(run, machine: Machine) -> None:
