@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import takewhile
+
+DEVICES = "CUDA_VISIBLE_DEVICES"
+#: Set for the server's processes where `DEVICES` hid all GPUs: Ray gives nobody a logical GPU beside that.
+CPU_ONLY = "CYBERIMAGE_CPU_ONLY"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +23,9 @@ class Gpu:
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
-    """The NVIDIA GPUs that the driver reports; empty without a driver."""
+    """The NVIDIA GPUs that the driver reports, and CUDA_VISIBLE_DEVICES does not hide."""
+    if are_hidden():
+        return ()
     if (tool := shutil.which("nvidia-smi")) is None:
         return ()
     query = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
@@ -25,7 +33,21 @@ def visible_gpus() -> tuple[Gpu, ...]:
         reply = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()
-    return parse_gpus(reply.stdout)
+    return _chosen(parse_gpus(reply.stdout))
+
+
+def are_hidden() -> bool:
+    """Whether this machine is to compute on the CPU, whatever GPUs it has."""
+    return os.environ.get(DEVICES) in ("", "-1") or CPU_ONLY in os.environ
+
+
+def _chosen(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Those that CUDA_VISIBLE_DEVICES lists by number; CUDA ends its list at one that there is not."""
+    numbers = [part.strip() for part in os.environ.get(DEVICES, "").split(",")]
+    if not all(number.isdigit() for number in numbers):
+        return gpus  # Unset, or by other names.
+    known = takewhile(lambda number: number < len(gpus), map(int, numbers))
+    return tuple(gpus[number] for number in known)
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from configs.hardware import CPU_ONLY
 from configs.settings import PREFIX, variable_names
 
 #: Read by the command alone.
@@ -17,7 +18,7 @@ COMMANDS_OWN = ("CYBERIMAGE_URL", "CYBERIMAGE_API_KEY")
 
 def misspelt(variables: Mapping[str, str | None]) -> Iterator[str]:
     """A sentence for each `CYBERIMAGE_*` variable that nothing reads, with the name that may be meant."""
-    known = {*variable_names(), *COMMANDS_OWN}
+    known = {*variable_names(), *COMMANDS_OWN, CPU_ONLY}
     for name in sorted(variables):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, assert_never
@@ -10,7 +9,7 @@ from typing import Any, Literal, assert_never
 import psutil
 import torch
 
-from configs.hardware import visible_gpus
+from configs.hardware import are_hidden, visible_gpus
 from configs.models import MemoryMode, ModelSpec
 from deployments.errors import GenerationFailed
 
@@ -62,8 +61,7 @@ def accelerator() -> torch.device:
 
 def unusable_gpu() -> str | None:
     """Why torch computes on the CPU although the driver has GPUs; None without any, or if they are hidden."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if hidden or torch.accelerator.is_available() or not visible_gpus():
+    if are_hidden() or torch.accelerator.is_available() or not visible_gpus():
         return None
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is built without CUDA"

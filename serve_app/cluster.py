@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from configs.env_models import model_variables
-from configs.hardware import visible_gpus
+from configs.hardware import CPU_ONLY, DEVICES, are_hidden, visible_gpus
 from configs.registry import Registry
 from configs.settings import Settings, to_environment
 from serve_app.fleet import gpu_shares
@@ -100,6 +100,9 @@ def _start(settings: Settings) -> Connection:
     end_leftovers(data_dir)
     os.environ.update(RAY_ENVIRONMENT | tries | preload | to_environment(settings))
     os.environ["CYBERIMAGE_DATA_DIR"] = data_dir
+    if are_hidden():
+        os.environ[CPU_ONLY] = "1"
+        os.environ.pop(DEVICES, None)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(token_file))
     import ray

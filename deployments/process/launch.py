@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import deployments
+from configs.hardware import DEVICES, are_hidden
 from deployments.process.zygote import Order, place_order
 
 log = logging.getLogger("cyberimage.model")
@@ -68,6 +69,12 @@ def _appears(path: Path) -> bool:
     return True
 
 
+def _environment() -> dict[str, str]:
+    """This process's, in which Ray may have named a GPU that is none, or one that is hidden."""
+    hidden = {DEVICES: ""} if are_hidden() else {}
+    return os.environ | hidden
+
+
 class Spawned:
     """A Python process of its own."""
 
@@ -77,7 +84,7 @@ class Spawned:
             paths = [ROOT, os.environ.get("PYTHONPATH", "")]
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "deployments.process.child", str(theirs.fileno())],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                env=_environment() | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -143,7 +150,7 @@ def _ordered(zygote: Path, channel: int) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(str(zygote))
-        environment, folder = dict(os.environ), os.getcwd()
+        environment, folder = _environment(), os.getcwd()
         place_order(connection, Order(environment=environment, folder=folder, fds=(channel, 1, 2)))
     except BaseException:
         connection.close()

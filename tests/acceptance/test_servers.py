@@ -19,10 +19,14 @@ pytestmark = pytest.mark.acceptance
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
-    """Another data directory, whose models stay warm for a moment only, behind a proxy that is away."""
-    proxies = dict.fromkeys(["http_proxy", "https_proxy", "ALL_PROXY"], "http://127.0.0.1:9")
+    """Another data directory, whose models stay warm for a moment only.
+
+    Its environment hides all GPUs, and names a proxy that is away.
+    """
+    environment = dict.fromkeys(["http_proxy", "https_proxy", "ALL_PROXY"], "http://127.0.0.1:9")
+    environment["CUDA_VISIBLE_DEVICES"] = ""
     folder = tmp_path_factory.mktemp("second") / "home"
-    second = Server(folder, environment=proxies, keep_warm_s=2)
+    second = Server(folder, environment=environment, keep_warm_s=2)
     try:
         yield second
     finally:

@@ -98,6 +98,15 @@ async def test_the_process_has_this_ones_environment(
 
 
 @either
+async def test_gpus_that_the_server_hides_stay_hidden_whatever_ray_says(
+    model: ModelProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CYBERIMAGE_CPU_ONLY", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert (await told_of(model))["environment"]["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@either
 async def test_the_process_is_named_after_its_model(model: ModelProcess) -> None:
     process = psutil.Process((await told_of(model))["pid"])
     assert " ".join(process.cmdline()).strip() == "cyberimage: Puppet a-model"
