@@ -39,8 +39,8 @@ TRAINERS = {
     "demo-flux": Trainer(train_flux, 20),
     "demo-flux-outline": Trainer(tune_flux, 46),
     "demo-sd35": Trainer(train_sd35, 27),
-    "demo-wan-t2v": Trainer(train_wan, 95),
-    "demo-ltx-t2v": Trainer(train_ltx, 94),
+    "demo-wan-t2v": Trainer(train_wan, 80),
+    "demo-ltx-t2v": Trainer(train_ltx, 80),
 }
 
 
