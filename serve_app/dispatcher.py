@@ -406,7 +406,8 @@ class Dispatcher:
         else:
             # Recorded as often as leases are renewed.
             lives = (Life(now, now), replace(last, end=last.end + timedelta(seconds=self._lease_s)))
-        self._desk.media.set_life(lives[0])
+        with contextlib.suppress(StorageError):  # A full disk; the leases' keeper tries again.
+            self._desk.media.set_life(lives[0])
         return lives
 
     async def _count_waiting(self) -> None:

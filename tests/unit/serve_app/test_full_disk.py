@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -90,6 +91,18 @@ async def test_a_full_disk_refuses_jobs_and_is_told_and_recovers(
         *_, last = await workshop.ended(*taken, job_id)
     assert last.status.value == "completed"
     check_whole(disk)
+
+
+async def test_a_server_that_starts_on_a_full_disk_runs_once_there_is_room(
+    workshop: Workshop, disk: Path, ballast: Ballast
+) -> None:
+    job_id = workshop.add()
+    ballast.load()
+    async with workshop.dispatching():
+        await asyncio.sleep(0.2)
+        ballast.drop()
+        (job,) = await workshop.ended(job_id)
+    assert job.status.value == "completed"
 
 
 async def test_a_disk_that_fills_up_while_a_job_runs_fails_it_with_the_reason_or_has_it_run_again(
