@@ -1,4 +1,4 @@
-"""The GPUs of this machine, asked of the driver's own tool: no CUDA library is loaded."""
+"""The GPUs of this machine, asked of the driver's own tool, without any CUDA library; and its main memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
 DEVICES = "CUDA_VISIBLE_DEVICES"
 #: Set for the server's processes where `DEVICES` hid all GPUs: Ray gives nobody a logical GPU beside that.
 CPU_ONLY = "CYBERIMAGE_CPU_ONLY"
@@ -58,3 +62,31 @@ def parse_gpus(text: str) -> tuple[Gpu, ...]:
             case [name, total, free] if total.isdigit() and free.isdigit():
                 gpus.append(Gpu(name=name, memory=int(total) << 20, free_memory=int(free) << 20))
     return tuple(gpus)
+
+
+def total_ram() -> int:
+    """Bytes of main memory; in a container its limit, where that is less."""
+    total = psutil.virtual_memory().total
+    limit = _ram_limit()
+    return total if limit is None else min(total, limit)
+
+
+def free_ram() -> int:
+    """Bytes of main memory that can still be had; in a container within its limit. Cached files can go."""
+    free = psutil.virtual_memory().available
+    limit = _ram_limit()
+    if limit is None:
+        return free
+    try:
+        used = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return free
+    return min(free, limit - int(used["anon"]) - int(used["shmem"]))
+
+
+def _ram_limit() -> int | None:
+    """Of the container, in bytes; None where there is none."""
+    try:
+        return int((CGROUP / "memory.max").read_text())
+    except (OSError, ValueError):
+        return None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from dotenv import dotenv_values
 
 from configs.hardware import CPU_ONLY
-from configs.settings import PREFIX, variable_names
+from configs.settings import DOTENV, PREFIX, variable_names
 
 #: Read by the command alone.
 COMMANDS_OWN = ("CYBERIMAGE_URL", "CYBERIMAGE_API_KEY")
@@ -27,5 +26,4 @@ def misspelt(variables: Mapping[str, str | None]) -> Iterator[str]:
 
 def given() -> dict[str, str | None]:
     """The environment, and what `.env` adds to it."""
-    file = Path(".env")
-    return {**(dotenv_values(file) if file.is_file() else {}), **os.environ}
+    return {**(dotenv_values(DOTENV) if DOTENV.is_file() else {}), **os.environ}

@@ -10,26 +10,16 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import (
-    PICTURE_TILES,
-    PICTURE_WHOLE,
-    Recipe,
-    call_arguments,
-    decode_picture,
-    encode_prompt,
-    sequence_length,
-)
+from deployments.recipe import PictureRecipe, call_arguments, encode_prompt, sequence_length
 
 EMBEDDINGS = ("prompt_embeds", "pooled_prompt_embeds")
 
 
-class FluxRecipe(Recipe):
+class FluxRecipe(PictureRecipe):
     """Guidance is an input of the distilled model; a negative prompt works only with `true_cfg_scale` > 1."""
 
     pipeline = FluxPipeline
     transformer = FluxTransformer2DModel
-    tiles = PICTURE_TILES
-    decoded_whole = PICTURE_WHOLE
 
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         length = sequence_length(request, 512)
@@ -46,9 +36,6 @@ class FluxRecipe(Recipe):
         height, width = arguments["height"], arguments["width"]
         grid: torch.Tensor = pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
         return grid
-
-    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
-        return decode_picture(pipe, grid)
 
 
 class Flux(Family):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, assert_never
 
 import psutil
 import torch
 
-from configs.hardware import are_hidden, visible_gpus
+from configs.hardware import are_hidden, free_ram, visible_gpus
 from configs.models import MemoryMode, ModelSpec
 from deployments.errors import GenerationFailed
 
@@ -17,7 +16,6 @@ Placement = Literal["full", "offload", "offload_layers"]
 """All weights resident; one component at a time; one layer at a time."""
 
 GIB = 2**30
-CGROUP = Path("/sys/fs/cgroup")
 #: Torch rounds each pinned block up to a power of two, above this size no more. All rounded, the layers of
 #: FLUX take 46.9 GiB instead of 31.0, those of Wan 14B 54.7 instead of 37.2 (from the shapes of the weights).
 PIN_EXACTLY = "pinned_max_round_threshold_mb:1"
@@ -137,17 +135,6 @@ def can_pin(sizes: Mapping[str, int]) -> bool:
     """
     memory = psutil.Process().memory_info()
     return sum(sizes.values()) + GIB <= free_ram() + memory.rss - memory.shared
-
-
-def free_ram() -> int:
-    """Bytes of main memory that can still be had; in a container within its limit. Cached files can go."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = int((CGROUP / "memory.max").read_text())
-        used = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return free
-    return min(free, limit - int(used["anon"]) - int(used["shmem"]))
 
 
 def lift(pipe: Any, placement: Placement) -> bool:

@@ -13,13 +13,6 @@ import torch
 from configs.models import DtypeName, ModelSpec
 from deployments.contract import GenerationRequest
 
-PICTURE_WHOLE = 2 * 1024 * 1024
-"""Pixels of a picture that is decoded as a whole, in some 3.2 GiB, for which memory_gb has room.
-
-At four million pixels it would be 6.4: three tensors of 256 channels, at the decoder's last norm.
-"""
-PICTURE_TILES = {"tile_sample_min_size": 1024, "tile_latent_min_size": 128}
-
 
 class Recipe(ABC):
     """What the engine must know about a pipeline class. Has no state."""
@@ -114,6 +107,21 @@ class Recipe(ABC):
         return name in self.listed or bool(value == other)
 
 
+class PictureRecipe(Recipe):
+    """What FLUX and Stable Diffusion 3 have in common: the decoder."""
+
+    tiles = {"tile_sample_min_size": 1024, "tile_latent_min_size": 128}
+    # As a whole that takes some 3.2 GiB, for which memory_gb has room; at four million pixels 6.4:
+    # three tensors of 256 channels, at the decoder's last norm.
+    decoded_whole = 2 * 1024 * 1024
+
+    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
+        config = pipe.vae.config
+        latents = grid / config.scaling_factor + config.shift_factor
+        pictures: torch.Tensor = pipe.vae.decode(latents.to(pipe.vae.dtype), return_dict=False)[0]
+        return pictures
+
+
 def encode_prompt(
     pipe: Any, names: Sequence[str], request: GenerationRequest, **arguments: Any
 ) -> dict[str, Any]:
@@ -139,14 +147,6 @@ def call_arguments(request: GenerationRequest, sequence_length: int) -> dict[str
         "guidance_scale": request.guidance_scale,
         "max_sequence_length": sequence_length,
     }
-
-
-def decode_picture(pipe: Any, grid: torch.Tensor) -> torch.Tensor:
-    """What FLUX and Stable Diffusion 3 do with finished latents (N, C, h, w)."""
-    config = pipe.vae.config
-    latents = grid / config.scaling_factor + config.shift_factor
-    pictures: torch.Tensor = pipe.vae.decode(latents.to(pipe.vae.dtype), return_dict=False)[0]
-    return pictures
 
 
 def sequence_length(request: GenerationRequest, default: int) -> int:

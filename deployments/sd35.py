@@ -10,15 +10,7 @@ from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
 from deployments.contract import GenerationRequest
 from deployments.engine import Family
-from deployments.recipe import (
-    PICTURE_TILES,
-    PICTURE_WHOLE,
-    Recipe,
-    call_arguments,
-    decode_picture,
-    encode_prompt,
-    sequence_length,
-)
+from deployments.recipe import PictureRecipe, call_arguments, encode_prompt, sequence_length
 
 EMBEDDINGS = (
     "prompt_embeds",
@@ -28,13 +20,11 @@ EMBEDDINGS = (
 )
 
 
-class SD35Recipe(Recipe):
+class SD35Recipe(PictureRecipe):
     """Runs without its T5 encoder too, which is 9.5 GB of its weights."""
 
     pipeline = StableDiffusion3Pipeline
     transformer = SD3Transformer2DModel
-    tiles = PICTURE_TILES
-    decoded_whole = PICTURE_WHOLE
     optional_components = ("text_encoder_3", "tokenizer_3")
 
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
@@ -55,9 +45,6 @@ class SD35Recipe(Recipe):
 
     def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
         return latents
-
-    def decode_grid(self, pipe: Any, grid: torch.Tensor) -> torch.Tensor:
-        return decode_picture(pipe, grid)
 
 
 class SD35(Family):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 
@@ -104,6 +104,11 @@ class Plan:
     head: str | None = None
     overtaken: frozenset[str] = frozenset()
 
+    @property
+    def started(self) -> frozenset[str]:
+        """The jobs of its calls."""
+        return frozenset(job_id for start in self.starts for job_id in start.jobs)
+
 
 def plan(
     waiting: Iterable[Waiting],
@@ -138,16 +143,9 @@ def plan(
         run_s = math.inf if job is first else left - room.load_seconds(job)
         made.append((job, line.take(job, run_s)))
         room.start(job)
-    started = {job_id for _, start in made for job_id in start.jobs}
-    return Plan(
-        starts=tuple(start for _, start in made),
-        head=first.id if first else None,
-        overtaken=frozenset(
-            passed.id
-            for passed in firsts.values()
-            if passed.id not in started and any(job.place > passed.place for job, _ in made)
-        ),
-    )
+    decision = Plan(starts=tuple(start for _, start in made), head=first.id if first else None)
+    passed = {each.id for each in firsts.values() if any(job.place > each.place for job, _ in made)}
+    return replace(decision, overtaken=frozenset(passed - decision.started))
 
 
 def _quickest(line: _Line, first: Waiting, room: Room, left: float) -> Waiting | None:
@@ -181,8 +179,7 @@ class OvertakeWatch:
 
     def note(self, decision: Plan, waiting: Iterable[Waiting], clock: float) -> None:
         """`waiting`: what the decision was made of."""
-        started = {job_id for start in decision.starts for job_id in start.jobs}
-        still = {job.id for job in waiting} - started
+        still = {job.id for job in waiting} - decision.started
         for job_id in decision.overtaken:
             self._since.setdefault(job_id, clock)
         self._since = {job_id: since for job_id, since in self._since.items() if job_id in still}

@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -20,12 +19,12 @@ from serve_app.fleet import Fleet, Overview
 from serve_app.forecast import HORIZON, Present
 from serve_app.gpus import Gpus
 from serve_app.job_run import SERVER_ENDED, Desk, JobRun, worker_died
+from serve_app.lives import Lives
 from serve_app.obstacles import Obstacles, cannot_start, no_capacity
 from serve_app.recorded import Recorded
 from serve_app.shared_call import SharedCall
 from storage import StorageError
 from storage.jobs import Job, JobError, JobId, JobStatus, WaitingJob
-from storage.media import Life
 
 log = logging.getLogger("cyberimage.dispatcher")
 
@@ -39,8 +38,6 @@ IDLE_LOOK_S = 1.0
 ORPHAN_AGE = timedelta(minutes=1)
 #: Seconds between two sweeps of such files, once those of an earlier dispatcher are gone.
 SWEEP_S = 3600.0
-#: A dispatcher that begins so soon after another has recorded its life goes on with it.
-ONE_LIFE = timedelta(minutes=2)
 #: Seconds between two counts of the waiting jobs for the metrics. Ray sends them on every 10 s.
 COUNT_S = 5.0
 
@@ -79,7 +76,7 @@ class Dispatcher:
         self._max_overtake_s = max_overtake_s
         self._lease_s = lease_s
         self._adrift = False
-        self._lives: tuple[Life, ...] = ()
+        self._lives = Lives(desk.media, desk.now, timedelta(seconds=lease_s))
         self._recorded = Recorded(desk.jobs, desk.blocking)
         self._watch = OvertakeWatch()
         self._obstacles = Obstacles(no_capacity_s)
@@ -146,7 +143,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Recover what an earlier dispatcher left, then dispatch until cancelled; running jobs end, too."""
         await self._recover()
-        self._lives = await self._desk.blocking(self._begin_life)
+        await self._desk.blocking(self._lives.begin)
         keeping = (self._keep_leases(), self._count_waiting(), self._recorded.keep(), self._keep_clean())
         keepers = [asyncio.create_task(work) for work in keeping]
         try:
@@ -370,7 +367,7 @@ class Dispatcher:
             try:
                 lease_until = desk.now() + timedelta(seconds=self._lease_s)
                 await desk.blocking(desk.jobs.renew, owner=desk.owner, lease_until=lease_until)
-                await desk.blocking(desk.media.set_life, replace(self._lives[0], end=desk.now()))
+                await desk.blocking(self._lives.record)
                 await self._recover(only_expired=True)
             except Exception:
                 log.exception("renewing leases")
@@ -392,23 +389,7 @@ class Dispatcher:
         running = [file for run in list(self._fleet.runs.values()) for file in run.files]
         known = self._desk.media.file_paths().union(running)
         old = self._desk.now() - ORPHAN_AGE
-        own, *before = self._lives
-        lives = [replace(own, end=self._desk.now()), *before]
-        return self._desk.files.sweep(known, older_than=old, lives=lives)
-
-    def _begin_life(self) -> tuple[Life, ...]:
-        """This dispatcher's, and the one before; one and the same if this follows at once."""
-        now, last = self._desk.now(), self._desk.media.life
-        if last is None:
-            lives: tuple[Life, ...] = (Life(now, now),)
-        elif now - last.end < ONE_LIFE:
-            lives = (Life(last.begin, now),)
-        else:
-            # Recorded as often as leases are renewed.
-            lives = (Life(now, now), replace(last, end=last.end + timedelta(seconds=self._lease_s)))
-        with contextlib.suppress(StorageError):  # A full disk; the leases' keeper tries again.
-            self._desk.media.set_life(lives[0])
-        return lives
+        return self._desk.files.sweep(known, older_than=old, lives=self._lives.known())
 
     async def _count_waiting(self) -> None:
         desk = self._desk

@@ -60,7 +60,7 @@ class _Teller:
             overtaken_s=present.overtaken_s,
         )
         line = {job.id: job for job in present.line}
-        self._starting = {job_id: line[job_id] for start in decision.starts for job_id in start.jobs}
+        self._starting = {job_id: line[job_id] for job_id in decision.started}
         calls = [line[start.jobs[0]].deployment for start in decision.starts]
         self._opening = [name for name in calls if not self._deployments[name].idle]
         self._first = decision.head

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from shlex import quote
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx
 import psutil
@@ -26,10 +26,13 @@ from dotenv import load_dotenv
 
 from configs.errors import ConfigError
 from configs.registry import load_registry
-from configs.settings import Settings, load_settings, to_environment
+from configs.settings import DOTENV, Settings, load_settings, to_environment
 from serve_app.ray_processes import RayProcesses, is_running
 from serve_app.ray_sessions import tidy
 from serve_app.stopping import Stop, stop_signals
+
+if TYPE_CHECKING:
+    from serve_app.cluster import Connection
 
 #: Seconds within which a server must answer after it was deployed.
 READY_TIMEOUT_S = 120.0
@@ -74,11 +77,11 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
         ServerError: another server uses the data directory, the port is taken, or Ray Serve cannot start it.
         ConfigError: the registry is wrong.
     """
-    load_dotenv(".env")
+    load_dotenv(DOTENV)
     registry = load_registry(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with _alone(settings.data_dir), held_port(settings) as port, stop_signals() as stop:
-        from serve_app.cluster import DeployFailed, connect, deploy, disconnect
+        from serve_app.cluster import DeployFailed, connect, deploy
 
         notice = _check_database(settings)
         try:
@@ -105,16 +108,23 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
                 raise
             raise ServerError("Ray has died while the server started") from error
         finally:
-            in_order = connection.processes is None or connection.processes.alive
-            if in_order:
-                disconnect(connection)
-            if connection.processes is not None:
-                connection.processes.end()
-            if in_order:
-                _hand_back(settings)
+            _end(connection, settings)
     if not stop.is_set():
         print("Ray has died: the server starts again", file=sys.stderr, flush=True)
         _begin_again(to_environment(settings) | {"CYBERIMAGE_PORT": str(port)})
+
+
+def _end(connection: Connection, settings: Settings) -> None:
+    """Leave the cluster, or end it with all its processes. If Ray died before, jobs lose an attempt."""
+    from serve_app.cluster import disconnect
+
+    in_order = connection.processes is None or connection.processes.alive
+    if in_order:
+        disconnect(connection)
+    if connection.processes is not None:
+        connection.processes.end()
+    if in_order:
+        _hand_back(settings)
 
 
 def _hand_back(settings: Settings) -> None:

@@ -192,8 +192,8 @@ class Webhooks:
 
         None while the end of an earlier try cannot be written down: it would be sent again and again.
         """
-        for job_id in list(self._unrecorded):
-            await self._record(job_id)
+        for job_id, write in list(self._unrecorded.items()):
+            await self._record(job_id, write)
         due = await self._blocking(self._webhooks.due, now=self._now(), limit=AT_ONCE)
         tries = await asyncio.gather(*map(self._try, due), return_exceptions=True)
         for outcome in tries:
@@ -201,8 +201,9 @@ class Webhooks:
                 raise outcome
         return len(due)
 
-    async def _record(self, job_id: JobId) -> None:
-        await self._blocking(self._unrecorded[job_id])
+    async def _record(self, job_id: JobId, write: Callable[[], object]) -> None:
+        self._unrecorded[job_id] = write
+        await self._blocking(write)
         del self._unrecorded[job_id]
 
     async def _try(self, webhook: Webhook) -> None:
@@ -216,10 +217,8 @@ class Webhooks:
         except Undelivered as failure:
             await self._failed(webhook, failure)
         else:
-            self._unrecorded[webhook.job_id] = partial(
-                self._webhooks.delivered, webhook.job_id, now=self._now()
-            )
-            await self._record(webhook.job_id)
+            job_id = webhook.job_id
+            await self._record(job_id, partial(self._webhooks.delivered, job_id, now=self._now()))
             log.info("job %s: its end was told", webhook.job_id, extra={"job": webhook.job_id})
 
     async def _failed(self, webhook: Webhook, failure: Undelivered) -> None:
@@ -232,10 +231,8 @@ class Webhooks:
             "it is tried again" if more else "given up",
             extra={"job": webhook.job_id},
         )
-        self._unrecorded[webhook.job_id] = partial(
-            self._webhooks.failed, webhook.job_id, problem=str(failure), next_at=next_at
-        )
-        await self._record(webhook.job_id)
+        job_id, problem = webhook.job_id, str(failure)
+        await self._record(job_id, partial(self._webhooks.failed, job_id, problem=problem, next_at=next_at))
 
     def _body(self, webhook: Webhook) -> bytes | None:
         """The view of the ended job; None if it has been deleted meanwhile."""

@@ -30,7 +30,7 @@ async def generate(
     """Text to image."""
     spec = choose_model(services.registry, body.model_id, "image")
     once = idempotency(key, request.url.path, body)
-    job = await submit(services, caller, _text_job(services, spec, body), once)
+    job = await submit(services, caller, _job(services, spec, body, body.prompt), once)
     count = job.settings["num_images"]
     message = f"Image generation job submitted successfully for {count} image(s)"
     if body.negative_prompt and not spec.supports_negative_prompt:
@@ -45,7 +45,7 @@ async def generate_t2v(
     """Text to video."""
     spec = choose_model(services.registry, body.model_id, "t2v")
     once = idempotency(key, request.url.path, body)
-    job = await submit(services, caller, _text_job(services, spec, body), once)
+    job = await submit(services, caller, _job(services, spec, body, body.prompt), once)
     message = "Text-to-Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
 
@@ -62,29 +62,27 @@ async def generate_video(
     spec = choose_model(services.registry, body.video_model_id, "i2v", "video_model_id")
     check_prompt(spec, body.video_prompt, "Video prompt")
     await check_source(services, caller, body.source_image_id)
-    job = checked_job(
-        services,
-        spec,
-        body.video_prompt,
-        body.negative_prompt,
-        body.settings,
-        source_image_id=body.source_image_id,
-        priority=body.priority,
-        webhook_url=body.webhook_url,
-    )
+    job = _job(services, spec, body, body.video_prompt, source_image_id=body.source_image_id)
     job = await submit(services, caller, job, idempotency(key, request.url.path, body))
     message = "Video generation job submitted successfully."
     return {"job_id": job.id, "status": job.status.value, "message": message}
 
 
-def _text_job(services: Services, spec: ModelSpec, body: GenerateBody | GenerateT2VBody) -> Job:
-    """The job of a prompt alone, for a picture or a clip."""
+def _job(
+    services: Services,
+    spec: ModelSpec,
+    body: GenerateBody | GenerateT2VBody | GenerateVideoBody,
+    prompt: str,
+    *,
+    source_image_id: str | None = None,
+) -> Job:
     return checked_job(
         services,
         spec,
-        body.prompt,
+        prompt,
         body.negative_prompt,
         body.settings,
+        source_image_id=source_image_id,
         priority=body.priority,
         webhook_url=body.webhook_url,
     )

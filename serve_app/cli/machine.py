@@ -11,13 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from configs.hardware import Gpu, visible_gpus
+from configs.hardware import Gpu, total_ram, visible_gpus
 from configs.settings import Settings
 from serve_app.cli.fitting import Memory
-
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +48,7 @@ def probe(settings: Settings) -> Machine:
     return Machine(
         python=platform.python_version(),
         cpu_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        ram_gb=_ram() / 2**30,
+        ram_gb=total_ram() / 2**30,
         gpus=visible_gpus(),
         data_dir=settings.data_dir,
         data_dir_writable=os.access(existing_parent(settings.data_dir), os.W_OK | os.X_OK),
@@ -70,7 +66,7 @@ def probe(settings: Settings) -> Machine:
 
 def read_memory() -> Memory:
     """The part of the facts that says which models fit."""
-    return _memory(_ram() / 2**30, visible_gpus())
+    return _memory(total_ram() / 2**30, visible_gpus())
 
 
 def weights_folder(settings: Settings) -> Path:
@@ -116,15 +112,6 @@ def _hf_home() -> Path:
 def _logged_in() -> bool:
     """Whether `hf auth login` has left a token."""
     return Path(os.environ.get("HF_TOKEN_PATH") or _hf_home() / "token").expanduser().is_file()
-
-
-def _ram() -> int:
-    """Bytes; in a container its limit, where that is less."""
-    total = psutil.virtual_memory().total
-    try:
-        return min(total, int(CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):
-        return total
 
 
 def _ray_problem() -> str | None:

@@ -89,8 +89,9 @@ def generate(
     around = surroundings(context)
     settings = _settings(width, height, steps, guidance, seed) | _given(num_images=count)
     with around.connect(url, api_key) as client:
-        body = _body("model_id", _model(client, "image", model), "prompt", prompt, negative, settings)
-        body |= _given(priority=priority)
+        body = _body(
+            "model_id", _model(client, "image", model), "prompt", prompt, negative, settings, priority
+        )
         _run(Task(kind="image", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
 
 
@@ -117,8 +118,7 @@ def t2v(
     around = surroundings(context)
     settings = _settings(width, height, steps, guidance, seed) | _given(num_frames=frames, fps=fps)
     with around.connect(url, api_key) as client:
-        body = _body("model_id", _model(client, "t2v", model), "prompt", prompt, negative, settings)
-        body |= _given(priority=priority)
+        body = _body("model_id", _model(client, "t2v", model), "prompt", prompt, negative, settings, priority)
         _run(Task(kind="t2v", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
 
 
@@ -149,8 +149,8 @@ def i2v(
     settings = _settings(width, height, steps, guidance, seed) | _given(num_frames=frames, fps=fps)
     with around.connect(url, api_key) as client:
         name = _model(client, "i2v", model)
-        body = _body("video_model_id", name, "video_prompt", prompt, negative, settings)
-        body |= _given(priority=priority) | {"source_image_id": _source(client, image)}
+        body = _body("video_model_id", name, "video_prompt", prompt, negative, settings, priority)
+        body["source_image_id"] = _source(client, image)
         _run(Task(kind="i2v", body=body, out=out, no_wait=no_wait, as_json=as_json), client, around)
 
 
@@ -256,8 +256,10 @@ def _body(
     prompt: str,
     negative: str | None,
     settings: dict[str, Any],
+    priority: int | None = None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {model_field: model, prompt_field: prompt, "settings": settings}
+    body |= _given(priority=priority)
     if negative is not None:
         body["negative_prompt"] = negative
     return body

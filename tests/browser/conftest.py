@@ -141,6 +141,22 @@ def end_all(url: str) -> None:
         time.sleep(0.05)
 
 
+def submit(url: str, prompt: str, model: str = "demo-flux", **settings: Any) -> str:
+    """By the API; the job's id."""
+    body = {"model_id": model, "prompt": prompt, "settings": settings}
+    return str(httpx.post(f"{url}/api/generate", json=body).json()["job_id"])
+
+
+def card(page: Page, prompt: str) -> Locator:
+    """Of the latest job with that prompt."""
+    return page.locator(".card").filter(has_text=prompt).first
+
+
+def rows(page: Page) -> Locator:
+    """Of the waiting jobs, on the queue's page."""
+    return page.get_by_role("list", name="Waiting").get_by_role("listitem")
+
+
 def prompt_field(page: Page) -> Locator:
     page.locator(".picker-button").wait_for()
     return page.get_by_label("Prompt", exact=True)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import OpenPage, free_port
+from tests.browser.conftest import OpenPage, card, free_port
 from tests.servers import Server
 from tests.serving import ENDLESS, LASTING, SHORT, Api
 
@@ -19,10 +19,6 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 #: Loading a demo model on a busy machine takes a while.
 LONG = 240_000
-
-
-def card(page: Page, prompt: str) -> Locator:
-    return page.locator(".card").filter(has_text=prompt).first
 
 
 def expect_done(card: Locator) -> None:

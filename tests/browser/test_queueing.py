@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import httpx
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenPage, Waiting, end_all, prompt_field, quick_server
+from tests.browser.conftest import OpenPage, Waiting, card, end_all, prompt_field, quick_server, rows, submit
 
 #: More than the connections that Chromium opens to one server.
 TABS = 8
-
-
-def submit(url: str, prompt: str, model: str = "demo-flux", **settings: Any) -> str:
-    body = {"model_id": model, "prompt": prompt, "settings": settings}
-    return str(httpx.post(f"{url}/api/generate", json=body).json()["job_id"])
-
-
-def card(page: Page, prompt: str) -> Locator:
-    return page.locator(".card").filter(has_text=prompt).first
-
-
-def rows(page: Page) -> Locator:
-    return page.get_by_role("list", name="Waiting").get_by_role("listitem")
 
 
 def test_many_tabs_share_one_connection(open_page: OpenPage, quick: str) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import count
 
 import httpx
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import OpenPage, Waiting, prompt_field
+from tests.browser.conftest import OpenPage, Waiting, card, prompt_field, rows, submit
 
 #: The addresses of one job, and of lists of jobs.
 ONE_JOB, LISTS = "**/api/jobs/*", "**/api/jobs?*"
@@ -42,22 +42,9 @@ def only(number: int, handle: Callable[[Route], None]) -> Callable[[Route], None
     return lambda route: handle(route) if next(numbers) == number else route.continue_()
 
 
-def submit(url: str, prompt: str) -> str:
-    body = {"model_id": "demo-flux", "prompt": prompt}
-    return str(httpx.post(f"{url}/api/generate", json=body).json()["job_id"])
-
-
 def until_completed(page: Page, url: str, job_id: str) -> None:
     while httpx.get(f"{url}/api/jobs/{job_id}").json()["status"] != "completed":
         page.wait_for_timeout(100)
-
-
-def card(page: Page, prompt: str) -> Locator:
-    return page.locator(".card").filter(has_text=prompt).first
-
-
-def rows(page: Page) -> Locator:
-    return page.get_by_role("list", name="Waiting").get_by_role("listitem")
 
 
 def test_what_could_not_be_read_is_read_later(open_page: OpenPage, quick: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.env_models import env_entries, env_specs
-from configs.hardware import Gpu
+from configs.hardware import Gpu, free_ram
 from configs.registry import BUILTIN_FILE, read_models
 from deployments.errors import GenerationFailed
 from deployments.placement import (
@@ -20,7 +20,6 @@ from deployments.placement import (
     can_pin,
     choose_placement,
     component_sizes,
-    free_ram,
     pin_exactly,
     unusable_gpu,
     working_memory,
@@ -199,7 +198,7 @@ def test_torch_knows_the_setting():
 def test_a_containers_limit_counts_where_it_leaves_less(monkeypatch, tmp_path, limit, free_gib):
     (tmp_path / "memory.max").write_text(limit)
     (tmp_path / "memory.stat").write_text(f"anon {2 * GIB}\nfile {4 * GIB}\nshmem {GIB}\n")
-    monkeypatch.setattr("deployments.placement.CGROUP", tmp_path)
+    monkeypatch.setattr("configs.hardware.CGROUP", tmp_path)
     available = type("Memory", (), {"available": 16 * GIB})
     monkeypatch.setattr("deployments.placement.psutil.virtual_memory", lambda: available)
     assert free_ram() == free_gib * GIB

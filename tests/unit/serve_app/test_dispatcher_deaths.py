@@ -212,7 +212,7 @@ async def test_pictures_from_when_it_did_not_run_are_another_databases(
     then = (now() - timedelta(hours=6.5)).timestamp()
     os.utime(workshop.files.path(picture), (then, then))
     async with workshop.dispatching() as dispatcher:
-        await until(lambda: dispatcher._lives)
+        await until(dispatcher._lives.known)
         await asyncio.to_thread(dispatcher._sweep)
     assert (picture in workshop.media_files()) is stays
 
