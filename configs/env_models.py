@@ -73,8 +73,9 @@ def env_entries(environ: Mapping[str, str] | None = None) -> list[EnvEntry]:
 
 
 def model_variables() -> dict[str, str]:
-    """Every MODEL_<N> and DOWNLOAD_MODEL_<N> of the environment and of `.env`."""
-    return {**_of_models(dotenv_values(DOTENV)), **_of_models(os.environ)}
+    """Every MODEL_<N> and DOWNLOAD_MODEL_<N> of the environment and of `.env`, their paths made absolute."""
+    found = {**_of_models(dotenv_values(DOTENV)), **_of_models(os.environ)}
+    return {name: _with_absolute_path(value) for name, value in found.items()}
 
 
 def env_specs(entries: Iterable[EnvEntry], *, templates: Iterable[ModelSpec]) -> list[ModelSpec]:
@@ -90,6 +91,17 @@ def _of_models(variables: Mapping[str, str | None]) -> dict[str, str]:
         for name, value in variables.items()
         if value and _bare(value) and _VARIABLE.fullmatch(name.removeprefix("DOWNLOAD_"))
     }
+
+
+def _with_absolute_path(value: str) -> str:
+    name, *rest = value.split(";", 4)
+    if len(rest) == 4 and _is_path(rest[0].strip(), source=rest[2].strip()):
+        rest[0] = _absolute(rest[0].strip())
+    return ";".join([name, *rest])
+
+
+def _is_path(repo: str, *, source: str) -> bool:
+    return source == "local" or (source == "gguf_url" and repo.endswith(".gguf") and "://" not in repo)
 
 
 def _bare(value: str) -> str:
@@ -219,7 +231,7 @@ def _memory_gb(template: ModelSpec, transformer: Any) -> float:
 def _gguf(entry: EnvEntry) -> GgufSource:
     if match := _HUB_FILE.fullmatch(entry.repo.split("?")[0]):
         return GgufSource(**match.groupdict())
-    if entry.repo.endswith(".gguf") and "://" not in entry.repo:
+    if _is_path(entry.repo, source=entry.source):
         return GgufSource(path=_absolute(entry.repo))
     raise entry.error("repo", f"{entry.repo} is not the address of a file on the Hugging Face Hub")
 

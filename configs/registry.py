@@ -56,7 +56,7 @@ def load_registry(settings: Settings, environ: Mapping[str, str] | None = None) 
             demo = choice == "demo" or (choice == "auto" and not visible_gpus())
             chosen = [spec for spec in builtin if spec.demo == demo]
         case path:
-            chosen = read_models(Path(path).expanduser())
+            chosen = read_models(Path(path))
     extra = env_specs(env_entries(environ), templates=builtin)
     names = {spec.name for spec in extra}
     specs = [*extra, *(spec for spec in chosen if spec.name not in names)]

@@ -178,6 +178,19 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value is not None else None
 
+    @field_validator("models")
+    @classmethod
+    def _absolute_file(cls, value: str) -> str:
+        return value if value in ("auto", "demo", "full") else str(Path(value).expanduser().absolute())
+
+    @field_validator("database_url")
+    @classmethod
+    def _absolute_sqlite(cls, value: str | None) -> str | None:
+        scheme, _, file = (value or "").partition(":///")
+        if scheme.partition("+")[0] != "sqlite" or not file or file.startswith((":", "file:")):
+            return value
+        return f"{scheme}:///{Path(file).absolute()}"
+
     @property
     def own_key(self) -> str | None:
         """A key with which this machine's own programs may ask its server."""

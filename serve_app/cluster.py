@@ -18,10 +18,10 @@ from configs.hardware import CPU_ONLY, DEVICES, are_hidden, visible_gpus
 from configs.registry import Registry
 from configs.settings import Settings, to_environment
 from serve_app.fleet import gpu_shares
+from serve_app.neighbours import APP_NAME, CannotJoin, Neighbours, check_place
 from serve_app.ray_processes import RayProcesses, end_leftovers
 from serve_app.ray_sessions import remember
 
-APP_NAME = "cyberimage"
 CONFIG_FILE = Path(__file__).resolve().parent.parent / "serve_config.yaml"
 
 #: Read by Ray when its processes start. The push intervals bound how soon demand is seen; Ray's own
@@ -80,6 +80,8 @@ class Connection:
     token_file: Path | None
     #: The folder of a cluster that was started here.
     session: Path | None
+    #: Where Ray Serve of a cluster that was joined listens; None where it has not begun to.
+    port: int | None = None
 
     @property
     def own(self) -> bool:
@@ -87,8 +89,8 @@ class Connection:
 
 
 def connect(settings: Settings) -> Connection:
-    """Join the cluster that RAY_ADDRESS names, or start one on this machine."""
-    return _join() if os.environ.get("RAY_ADDRESS") else _start(settings)
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine. Raises CannotJoin."""
+    return _join(settings) if os.environ.get("RAY_ADDRESS") else _start(settings)
 
 
 def _start(settings: Settings) -> Connection:
@@ -149,11 +151,39 @@ def _start_ray(settings: Settings) -> Any:
     return start()
 
 
-def _join() -> Connection:
+def _join(settings: Settings) -> Connection:
     import ray
 
     context = ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    return Connection(processes=None, dashboard_url=_dashboard_url(context), token_file=None, session=None)
+    port = None
+    try:
+        check_place(ray.nodes())
+        if (client := _serve()) is not None:
+            neighbours = _neighbours(client)
+            neighbours.check(settings)
+            port = neighbours.port
+    except CannotJoin:
+        ray.shutdown()
+        raise
+    url = _dashboard_url(context)
+    return Connection(processes=None, dashboard_url=url, token_file=None, session=None, port=port)
+
+
+def _serve() -> Any:
+    """Ray Serve's client; None where it does not run."""
+    from ray.serve.context import _get_global_client
+
+    return _get_global_client(raise_if_no_controller_running=False)
+
+
+def _neighbours(client: Any) -> Neighbours:
+    details = client.get_serve_details()
+    return Neighbours(
+        host=client.http_config.host,
+        port=client.http_config.port,
+        applications=details["applications"],
+        target_capacity=details["target_capacity"],
+    )
 
 
 def _dashboard_url(context: Any) -> str | None:
@@ -181,18 +211,21 @@ def _token_file(data_dir: Path) -> Path:
 def deploy(settings: Settings, registry: Registry, port: int, *, own: bool) -> None:
     """Deploy serve_config.yaml with these settings; returns when every deployment is ready.
 
-    Raises DeployFailed with what is wrong.
+    Raises DeployFailed with what is wrong, CannotJoin if another was quicker.
     """
     from ray.serve._private.api import serve_start
     from ray.serve.schema import ServeDeploySchema
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    schema = ServeDeploySchema(**app_config(settings, registry, port, own=own))
-    client = serve_start(
+    config = app_config(settings, registry, port, own=own)
+    schema = ServeDeploySchema(**config)
+    client = _serve() or serve_start(
         http_options=schema.http_options.model_dump(),
         proxy_location=schema.proxy_location,
     )
-    client.deploy_apps(schema)
+    neighbours = _neighbours(client)
+    neighbours.check(settings)
+    client.deploy_apps(ServeDeploySchema(**neighbours.beside(config)))
     deadline = time.monotonic() + DEPLOY_TIMEOUT_S
     while not is_running(client.list_serve_statuses()):
         if time.monotonic() > deadline:
@@ -235,12 +268,10 @@ def app_config(settings: Settings, registry: Registry, port: int, *, own: bool) 
     return config
 
 
-def disconnect(connection: Connection) -> None:
-    """End the own cluster with all its processes; on a joined one, only the application."""
+def disconnect(connection: Connection, settings: Settings) -> None:
+    """End the own cluster with all its processes; on a joined one, only the application of these settings."""
     import ray
 
-    if not connection.own:
-        from ray import serve
-
-        serve.delete(APP_NAME)
+    if not connection.own and (client := _serve()) is not None and _neighbours(client).has(settings):
+        client.delete_apps([APP_NAME])
     ray.shutdown()

@@ -26,12 +26,12 @@ from serve_app.api.openai.refused import Refused
 from serve_app.api.views import end_view
 from serve_app.blocking import Blocking
 from serve_app.changes import Broadcaster, Page, Position
-from serve_app.cluster import APP_NAME
 from serve_app.dispatcher import Dispatcher
 from serve_app.fleet import Overview, gpu_shares
 from serve_app.forecast import Present
 from serve_app.job_run import Desk
 from serve_app.logs import join_serve_log
+from serve_app.neighbours import APP_NAME
 from serve_app.nodes import Nodes, zygote_socket
 from serve_app.ray_clients import CHANGES_HEARTBEAT_S, RayCluster, RayDispatcherClient, RayFamilyClient
 from serve_app.ray_meter import RayMeter

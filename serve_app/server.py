@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -27,9 +27,11 @@ from dotenv import load_dotenv
 from configs.errors import ConfigError
 from configs.registry import load_registry
 from configs.settings import DOTENV, Settings, load_settings, to_environment
+from serve_app.neighbours import CannotJoin
 from serve_app.ray_processes import RayProcesses, is_running
 from serve_app.ray_sessions import tidy
 from serve_app.stopping import Stop, stop_signals
+from serve_app.urls import local_url
 
 if TYPE_CHECKING:
     from serve_app.cluster import Connection
@@ -74,22 +76,27 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     """Serve until SIGINT or SIGTERM. When Ray has died, begin again on the same port.
 
     Raises:
-        ServerError: another server uses the data directory, the port is taken, or Ray Serve cannot start it.
+        ServerError: another server uses the data directory, the port is taken, the cluster to join has no
+            place for this one, or Ray Serve cannot start it.
         ConfigError: the registry is wrong.
     """
     load_dotenv(DOTENV)
     registry = load_registry(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.data_dir), held_port(settings) as port, stop_signals() as stop:
+    own_port = nullcontext() if os.environ.get("RAY_ADDRESS") else held_port(settings)
+    with _alone(settings.data_dir), own_port as held, stop_signals() as stop:
         from serve_app.cluster import DeployFailed, connect, deploy
 
         notice = _check_database(settings)
         try:
             connection = connect(settings)
+        except CannotJoin as error:
+            raise ServerError(str(error)) from error
         except Exception as error:  # Ray raises plain Exceptions when the machine is too busy for it.
             raise ServerError(f"Ray does not start: {error}") from error
         stop.listen()
         try:
+            port = held or connection.port or _free_port(settings)
             info = _describe(settings, port, connection.dashboard_url, connection.token_file, notice)
             with stop.interrupting():
                 deploy(settings, registry, port, own=connection.own)
@@ -101,7 +108,7 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
                 _wait(stop, connection.processes, connection.session)
         except KeyboardInterrupt:
             stop.set()
-        except DeployFailed as error:
+        except (DeployFailed, CannotJoin) as error:
             raise ServerError(str(error)) from error
         except Exception as error:
             if connection.processes is None or connection.processes.alive:
@@ -120,7 +127,7 @@ def _end(connection: Connection, settings: Settings) -> None:
 
     in_order = connection.processes is None or connection.processes.alive
     if in_order:
-        disconnect(connection)
+        disconnect(connection, settings)
     if connection.processes is not None:
         connection.processes.end()
     if in_order:
@@ -245,12 +252,15 @@ def held_port(settings: Settings) -> Iterator[int]:
     for port in range(settings.port, settings.port + (1 if fixed else PORTS_TRIED)):
         with socket.socket(family) as holder:
             if _bind(holder, settings.host, port):
-                found = int(holder.getsockname()[1])
-                if os.environ.get("RAY_ADDRESS"):
-                    holder.close()  # That cluster's user may be another, who cannot share it.
-                yield found
+                yield int(holder.getsockname()[1])
                 return
     raise ServerError(f"port {settings.port} is taken; choose another with --port, or 0 for any free one")
+
+
+def _free_port(settings: Settings) -> int:
+    """The same, not held: the user of a cluster that was joined may be another, who could not share it."""
+    with held_port(settings) as port:
+        return port
 
 
 def _address_family(host: str) -> socket.AddressFamily:
@@ -303,9 +313,7 @@ def _describe(
     token: Path | None,
     notice: str | None,
 ) -> ServerInfo:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    host = f"[{host}]" if ":" in host else host
-    url = f"http://{host}:{port}"
+    url = local_url(settings.host, port)
     return ServerInfo(
         url=url,
         docs_url=f"{url}/docs",

@@ -1,4 +1,4 @@
-"""The real graph on a plain Ray cluster: `ray start`, then `serve deploy serve_config.yaml`."""
+"""A plain Ray cluster, and the real graph on it: `ray start`, then `serve deploy serve_config.yaml`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,53 @@ BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
-    """A deployed graph: its API, where it keeps things, and the `ray start` above all its processes."""
+class Cluster:
+    """A `ray start` above all the cluster's processes, and its folder."""
 
-    api: Api
-    data_dir: Path
-    pid: int
+    folder: Path
+    ray: subprocess.Popen[bytes]
     dashboard: str
     environment: dict[str, str]
+
+    @property
+    def pid(self) -> int:
+        return self.ray.pid
+
+    @property
+    def address(self) -> str:
+        return (self.folder / "ray_current_cluster").read_text().strip()
+
+    def serve(self, *arguments: str) -> str:
+        """What the `serve` command prints."""
+        command = [BIN / "serve", *arguments, "--address", self.dashboard]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def deploy(self, config: dict[str, Any], answers_at: str) -> None:
+        """The configuration, and wait until there is something at that address."""
+        file = self.folder / "serve_config.yaml"
+        file.write_text(yaml.safe_dump(config))
+        _await(self._takes_applications, self.ray)
+        self.serve("deploy", str(file))
+        _await(lambda: httpx.get(answers_at, timeout=90).status_code == 200, self.ray)
+
+    def _takes_applications(self) -> bool:
+        """The dashboard's page is there some seconds before its part that deploys."""
+        token = Path(self.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.get(f"{self.dashboard}/api/serve/applications/", headers=headers, timeout=5).is_success
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph(Cluster):
+    """A deployed graph: its API, and where it keeps things."""
+
+    api: Api
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
 
     def replicas(self, deployment: str) -> list[int]:
         return [process.pid for process in processes.replicas(self.pid, deployment)]
@@ -50,25 +89,18 @@ class Graph:
 
     def text_log(self) -> str:
         """What the processes have printed that are no replicas."""
-        folder = self.data_dir.parent / "session_latest" / "logs"
+        folder = self.folder / "session_latest" / "logs"
         return "\n".join(file.read_text("utf-8", "replace") for file in folder.glob("worker-*.err"))
-
-    def serve(self, *arguments: str) -> str:
-        """What the `serve` command prints."""
-        command = [BIN / "serve", *arguments, "--address", self.dashboard]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def log(self, deployment: str) -> list[dict[str, Any]]:
         """The lines that the deployment's replicas have written, by their fields."""
-        folder = self.data_dir.parent / "session_latest" / "logs" / "serve"
+        folder = self.folder / "session_latest" / "logs" / "serve"
         files = sorted(folder.glob(f"replica_cyberimage_{deployment}_*.log"))
         return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
 
     def metrics(self) -> Iterator[Sample]:
         """What those of Ray's agents serve to Prometheus that are up."""
-        (found,) = json.loads((self.data_dir.parent / "prom_metrics_service_discovery.json").read_text())
+        (found,) = json.loads((self.folder / "prom_metrics_service_discovery.json").read_text())
         for target in found["targets"]:
             with suppress(httpx.ConnectError):
                 text = httpx.get(f"http://{target}/metrics", timeout=10).text
@@ -86,6 +118,16 @@ def plain_cluster(import_path: str | None = None, **variables: str) -> Iterator[
 
     `import_path` replaces that of the configuration file; `variables` go into the environment.
     """
+    config = _config(import_path)
+    url = f"http://127.0.0.1:{config['http_options']['port']}"
+    with bare_cluster(**variables) as cluster, closing(Api(url)) as api:
+        cluster.deploy(config, f"{url}/health")
+        yield Graph(**vars(cluster), api=api)
+
+
+@contextmanager
+def bare_cluster(**variables: str) -> Iterator[Cluster]:
+    """The cluster without the graph."""
     # Ray's socket paths hold little more than 100 characters, so not below pytest's own folder.
     with tempfile.TemporaryDirectory(prefix="ci-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder) / "data"
@@ -93,10 +135,9 @@ def plain_cluster(import_path: str | None = None, **variables: str) -> Iterator[
         environment = _environment(Path(folder), data_dir) | variables
         port = processes.free_port()
         ray = _start_ray(Path(folder), port, environment)
+        dashboard = f"http://127.0.0.1:{port}"
         try:
-            config = _config(import_path)
-            with _deployed(ray, data_dir, f"http://127.0.0.1:{port}", environment, config) as graph:
-                yield graph
+            yield Cluster(folder=Path(folder), ray=ray, dashboard=dashboard, environment=environment)
         finally:
             started = [*processes.tree(ray.pid), *processes.with_variable("RAY_TMPDIR", folder)]
             processes.kill_group(ray.pid)
@@ -107,10 +148,8 @@ def plain_cluster(import_path: str | None = None, **variables: str) -> Iterator[
 @contextmanager
 def second_node(graph: Graph) -> Iterator[subprocess.Popen[bytes]]:
     """`ray start --address`: one more node of one logical GPU, in a process group of its own."""
-    folder = graph.data_dir.parent
-    address = (folder / "ray_current_cluster").read_text().strip()
     options = {
-        "address": address,
+        "address": graph.address,
         "dashboard-agent-listen-port": processes.free_port(),
         "min-worker-port": 0,
         "max-worker-port": 0,
@@ -118,7 +157,7 @@ def second_node(graph: Graph) -> Iterator[subprocess.Popen[bytes]]:
         "num-gpus": 1,
         "object-store-memory": 100_000_000,
     }
-    node = _ray_start(["--block"], options, folder / "second.log", graph.environment)
+    node = _ray_start(["--block"], options, graph.folder / "second.log", graph.environment)
     try:
         yield node
     finally:
@@ -177,31 +216,6 @@ def _config(import_path: str | None) -> dict[str, Any]:
     if import_path is not None:
         config["applications"][0]["import_path"] = import_path
     return config
-
-
-@contextmanager
-def _deployed(
-    ray: subprocess.Popen[bytes],
-    data_dir: Path,
-    dashboard: str,
-    environment: dict[str, str],
-    config: dict[str, Any],
-) -> Iterator[Graph]:
-    file = data_dir.parent / "serve_config.yaml"
-    file.write_text(yaml.safe_dump(config))
-    with closing(Api(f"http://127.0.0.1:{config['http_options']['port']}")) as api:
-        graph = Graph(api=api, data_dir=data_dir, pid=ray.pid, dashboard=dashboard, environment=environment)
-        _await(lambda: _takes_applications(dashboard, environment), ray)
-        graph.serve("deploy", str(file))
-        _await(lambda: api.http.get("/health").status_code == 200, ray)
-        yield graph
-
-
-def _takes_applications(dashboard: str, environment: dict[str, str]) -> bool:
-    """The dashboard's page is there some seconds before its part that deploys."""
-    token = Path(environment["RAY_AUTH_TOKEN_PATH"]).read_text()
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(f"{dashboard}/api/serve/applications/", headers=headers, timeout=5).is_success
 
 
 def _await(condition: Callable[[], bool], ray: subprocess.Popen[bytes], within: float = 180) -> None:

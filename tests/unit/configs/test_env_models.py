@@ -226,3 +226,11 @@ def test_local_paths_are_those_of_the_starting_folder(tmp_path: Path) -> None:
     assert local.source == LocalSource(path=str(tmp_path / "weights/my-flux"))
     gguf = spec(entry("ltx.gguf", name="ltx-t2v", source="gguf_url"))
     assert gguf.transformer == GgufSource(path=str(tmp_path / "ltx.gguf"))
+
+
+@pytest.mark.parametrize(("file", "source"), [("weights/my-flux", "local"), ("flux.gguf", "gguf_url")])
+def test_another_process_finds_local_weights_from_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, source: str
+) -> None:
+    monkeypatch.setenv("MODEL_1", entry(file, name="flux", source=source))
+    assert model_variables() == {"MODEL_1": entry(str(tmp_path / file), name="flux", source=source)}

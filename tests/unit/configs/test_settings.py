@@ -51,6 +51,22 @@ def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+def test_another_process_finds_the_same_files_from_another_directory(tmp_path: Path) -> None:
+    variables = to_environment(load_settings(models="mine.yaml", database_url="sqlite:///mine.db"))
+    assert variables == {
+        "CYBERIMAGE_DATA_DIR": str(tmp_path / "data"),
+        "CYBERIMAGE_DATABASE_URL": f"sqlite:///{tmp_path}/mine.db",
+        "CYBERIMAGE_MODELS": str(tmp_path / "mine.yaml"),
+    }
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////srv/a.db", "sqlite:///:memory:", "sqlite://", "postgresql:///name", "nonsense"]
+)
+def test_addresses_without_a_relative_path_stay_as_they_are(url: str) -> None:
+    assert load_settings(database_url=url).database_url == url
+
+
 @pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
 def test_the_hubs_own_variables_are_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "hf_x")

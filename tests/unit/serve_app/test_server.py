@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from configs.settings import Settings
-from serve_app import server
+from serve_app import cluster, server
 from serve_app.cluster import DeployFailed, is_running
+from serve_app.neighbours import CannotJoin
 from serve_app.server import ServerError, held_port
 
 
@@ -95,6 +96,64 @@ def test_ipv6_addresses_can_be_listened_on():
         pytest.skip("no IPv6 here")
     with held_port(settings(host="::1", port=0)) as port:
         assert port > 0
+
+
+class Joined:
+    """Stands in for serve_app.cluster: Ray Serve listens on that port there, or it cannot be joined."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, port: int | None = None, problem: str | None = None
+    ) -> None:
+        self.port = port
+        self.problem = problem
+        self.calls: list[Any] = []
+        monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+        monkeypatch.setattr(server, "_await_answer", lambda url: None)
+        monkeypatch.setattr(server, "_wait", lambda stop, *_: stop.set())
+        for name in ("connect", "deploy", "disconnect"):
+            monkeypatch.setattr(cluster, name, getattr(self, name))
+
+    def connect(self, settings: Settings) -> cluster.Connection:
+        if self.problem is not None:
+            raise CannotJoin(self.problem)
+        return cluster.Connection(
+            processes=None, dashboard_url=None, token_file=None, session=None, port=self.port
+        )
+
+    def deploy(self, settings: Settings, registry: Any, port: int, *, own: bool) -> None:
+        self.calls.append(port)
+
+    def disconnect(self, connection: cluster.Connection, settings: Settings) -> None:
+        self.calls.append("disconnect")
+
+
+def test_a_cluster_without_a_place_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    joined = Joined(monkeypatch, problem="CyberImage runs there already")
+    with pytest.raises(ServerError, match=r"^CyberImage runs there already$"):
+        server.run(settings(data_dir=tmp_path, models="demo"))
+    assert joined.calls == []
+
+
+def test_a_server_is_where_ray_serve_of_the_cluster_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with held_port(settings(port=0)) as taken:
+        joined = Joined(monkeypatch, port=taken)
+        told: list[str] = []
+        asked_for = settings(data_dir=tmp_path, models="demo", port=taken)
+        server.run(asked_for, on_ready=lambda info: told.append(info.url))
+    assert (told, joined.calls) == ([f"http://127.0.0.1:{taken}"], [taken, "disconnect"])
+
+
+def test_a_joined_cluster_without_ray_serve_gets_a_free_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    joined = Joined(monkeypatch)
+    with held_port(settings()) as taken:
+        server.run(settings(data_dir=tmp_path, models="demo"))
+    port, _ = joined.calls
+    assert port > taken
+    with (
+        held_port(settings(port=0)) as taken,
+        pytest.raises(ServerError, match=f"port {taken} is taken"),
+    ):
+        server.run(settings(data_dir=tmp_path, models="demo", port=taken))
 
 
 class Becomes(Exception):
