@@ -67,14 +67,14 @@ def parse_gpus(text: str) -> tuple[Gpu, ...]:
 def total_ram() -> int:
     """Bytes of main memory; in a container its limit, where that is less."""
     total = psutil.virtual_memory().total
-    limit = _ram_limit()
+    limit = _number("memory.max")
     return total if limit is None else min(total, limit)
 
 
 def free_ram() -> int:
     """Bytes of main memory that can still be had; in a container within its limit. Cached files can go."""
     free = psutil.virtual_memory().available
-    limit = _ram_limit()
+    limit = _number("memory.max")
     if limit is None:
         return free
     try:
@@ -84,9 +84,16 @@ def free_ram() -> int:
     return min(free, limit - int(used["anon"]) - int(used["shmem"]))
 
 
-def _ram_limit() -> int | None:
+def free_swap() -> int:
+    """Bytes of swap space that can still be had; in a container within its limit."""
+    free = psutil.swap_memory().free
+    limit = _number("memory.swap.max")
+    return free if limit is None else min(free, max(0, limit - (_number("memory.swap.current") or 0)))
+
+
+def _number(name: str) -> int | None:
     """Of the container, in bytes; None where there is none."""
     try:
-        return int((CGROUP / "memory.max").read_text())
+        return int((CGROUP / name).read_text())
     except (OSError, ValueError):
         return None

@@ -32,7 +32,7 @@ class Origin:
 def origins(recipe: Recipe, spec: ModelSpec, files: ModelFiles) -> dict[str, Origin]:
     """The origin of each component that another model could share; none where a folder has no index."""
     return {
-        name: Origin(kind=kind, dtype=recipe.dtype_of(spec, name), files=_files(_sources(name, files)))
+        name: Origin(kind=kind, dtype=recipe.dtype_of(spec, name), files=_files(sources(name, files)))
         for name, kind in component_kinds(files.folder).items()
         if name not in OWN
     }
@@ -43,7 +43,7 @@ def shared(mine: Mapping[str, Origin], others: Mapping[str, Origin]) -> set[str]
     return {name for name, origin in mine.items() if others.get(name) == origin}
 
 
-def _sources(name: str, files: ModelFiles) -> Iterable[Path]:
+def sources(name: str, files: ModelFiles) -> Iterable[Path]:
     """Folders and files that the component is loaded from."""
     own = files.folder / name
     if name != "transformer" or files.transformer is None:

@@ -117,7 +117,7 @@ class Generator(Protocol):
     A call is one or more jobs of one model, which run together as far as their shapes and the model's
     `max_batch` allow. A job's events come in order and end with the last of its Artifacts or with Failed,
     whatever becomes of the others. When the caller stops iterating (aclose, or cancellation of its task) the
-    call ends at the next denoising step and the generator is ready for the next one.
+    call ends before the next layer of its model and the generator is ready for the next one.
     """
 
     def generate(self, requests: tuple[GenerationRequest, ...]) -> AsyncGenerator[JobEvent, None]: ...

@@ -22,7 +22,9 @@ from deployments.batches import Sample, in_batches
 from deployments.components import Origin, origins, shared
 from deployments.contract import GenerationRequest, JobEvent
 from deployments.errors import BrokenWeights, GenerationError, GenerationFailed, OutOfMemory
+from deployments.host_memory import loading_takes, refuse_short_memory
 from deployments.loading import Fetch, ModelFiles, load_pipeline
+from deployments.lookouts import looking_up
 from deployments.placement import Placement, lift, place, refuse_unusable_gpu
 from deployments.previews import Previews
 from deployments.recipe import Recipe
@@ -126,12 +128,8 @@ class Family:
         try:
             run.check()
             loaded = self._ensure_loaded(run)
-            run.report(run.steps.begun())
-            if loaded.previews is not None:
-                loaded.previews.begin()
-            prepared = self._prepare_all(run, loaded)
-            for batch in in_batches(prepared, limit=loaded.batch_size, fits=loaded.fits):
-                self._make(run, loaded, batch)
+            with looking_up(loaded.pipe, run.check):
+                self._make_all(run, loaded)
         except Stopped:
             logger.info("job %s: stopped", _names(run.requests))
         except Exception as error:
@@ -153,6 +151,7 @@ class Family:
         recipe = self.recipes[spec.family]
         sources = origins(recipe, spec, files)
         kept = self._free(sources)
+        refuse_short_memory(spec, loading_takes(recipe, spec, files, kept))
         pipe = load_pipeline(recipe, spec, files, kept)
         placement = place(pipe, spec)
         seconds = time.perf_counter() - started
@@ -178,12 +177,20 @@ class Family:
         free_memory()
         return kept
 
+    def _make_all(self, run: Run, loaded: _Loaded) -> None:
+        run.report(run.steps.begun())
+        if loaded.previews is not None:
+            loaded.previews.begin()
+        prepared = self._prepare_all(run, loaded)
+        for batch in in_batches(prepared, limit=loaded.batch_size, fits=loaded.fits):
+            self._make(run, loaded, batch)
+
     def _prepare_all(self, run: Run, loaded: _Loaded) -> Iterator[_Prepared]:
         """The samples of the jobs that can be made; the others have failed."""
         for request in run.requests:
             run.check()
             try:
-                with _cleaned(loaded.pipe):
+                with _cleaned(loaded):
                     arguments = loaded.recipe.arguments(loaded.pipe, request)
                     arguments |= loaded.recipe.encode(loaded.pipe, request)
             except Exception as error:
@@ -220,7 +227,7 @@ class Family:
         arguments = loaded.recipe.together([sample.arguments for sample in batch])
         loaded.recipe.set_tiles(loaded.pipe, arguments)
         look = loaded.previews.of_call(arguments).after if loaded.previews else None
-        with _cleaned(loaded.pipe):
+        with _cleaned(loaded):
             (pictures,) = loaded.pipe(
                 **arguments,
                 generator=generators if len(batch) > 1 else generators[0],
@@ -266,12 +273,12 @@ def _names(requests: Iterable[GenerationRequest]) -> str:
 
 
 @contextmanager
-def _cleaned(pipe: Any) -> Iterator[None]:
-    """A call that ends early leaves offload hooks and cached steps of the transformer behind: remove them."""
+def _cleaned(loaded: _Loaded) -> Iterator[None]:
+    """Clean up after a call that ends early."""
     try:
         yield
     except BaseException:
-        pipe.maybe_free_model_hooks()
+        loaded.recipe.clean(loaded.pipe)
         raise
 
 

@@ -28,6 +28,7 @@ class LTXRecipe(Recipe):
 
     pipeline = LTXPipeline
     transformer = LTXVideoTransformer3DModel
+    without_bfloat16 = {"transformer": "float32", "vae": "float32"}
     # 257 frames of 1280 x 720 take some 21 GiB as a whole, of 384 x 384 some 3.4. No tiles in time
     # (use_framewise_decoding): those of diffusers 0.42 show every frame after the first tile one too late.
     decoded_whole = 704 * 480 * 161
@@ -39,7 +40,7 @@ class LTXRecipe(Recipe):
     }
 
     def encode(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
-        return encode_prompt(
+        encoded = encode_prompt(
             pipe,
             EMBEDDINGS,
             request,
@@ -48,6 +49,9 @@ class LTXRecipe(Recipe):
             do_classifier_free_guidance=request.guidance_scale > 1,
             max_sequence_length=sequence_length(request, 128),
         )
+        # The pipeline gives the transformer all that it computes in the precision of the embeddings.
+        dtype = self.dtype_of(request.model, "transformer")
+        return {name: each.to(dtype) if each.is_floating_point() else each for name, each in encoded.items()}
 
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         decoder = DECODER_NOISE if pipe.vae.config.timestep_conditioning else {}

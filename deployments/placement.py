@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, assert_never
 
@@ -22,12 +23,13 @@ PIN_EXACTLY = "pinned_max_round_threshold_mb:1"
 
 
 def choose_placement(
-    mode: MemoryMode, sizes: Mapping[str, int], *, working: int, free: int | None
+    mode: MemoryMode, sizes: Mapping[str, int], *, working: int, free: int | None, held: bool = True
 ) -> Placement:
     """The fastest placement that fits. All sizes in bytes.
 
     `sizes` are the components' weights, `working` what a run needs beside them, `free` the accelerator's
-    memory: None when the device cannot tell.
+    memory: None when the device cannot tell. `held`: main memory can hold all weights. Components come back
+    from the accelerator into it; layers do not, their files hold them.
     """
     if mode == "full" or not sizes:
         return "full"
@@ -35,7 +37,7 @@ def choose_placement(
         return "offload" if mode == "offload" else "full"
     if mode == "auto" and sum(sizes.values()) + working <= free:
         return "full"
-    return "offload" if max(sizes.values()) + working <= free else "offload_layers"
+    return "offload" if held and max(sizes.values()) + working <= free else "offload_layers"
 
 
 def working_memory(spec: ModelSpec, sizes: Mapping[str, int]) -> int:
@@ -52,14 +54,39 @@ def component_sizes(pipe: Any) -> dict[str, int]:
 
 def accelerator() -> torch.device:
     """The device that computes: the accelerator, else the CPU."""
-    if not torch.accelerator.is_available():
+    if not torch.accelerator.is_available() or too_old_gpu() is not None:
         return torch.device("cpu")
     return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
+def computes_bfloat16() -> bool:
+    """Whether the device that computes has bfloat16.
+
+    NVIDIA's have it from compute capability 8 on. Older ones emulate it, more slowly than float32.
+    """
+    return accelerator().type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def too_old_gpu() -> str | None:
+    """Why torch has no kernels for the GPU, if it is older than all that torch is built for."""
+    if torch.version.cuda is None or not torch.cuda.is_available():
+        return None
+    built_for = [int(number) for number in re.findall(r"_(\d+)", " ".join(torch.cuda.get_arch_list()))]
+    major, minor = torch.cuda.get_device_capability()
+    oldest = min(built_for, default=0)
+    if major * 10 + minor >= oldest:
+        return None
+    built = f"torch {torch.__version__} is built for GPUs of compute capability {oldest / 10:.1f} and more"
+    return f"{built}, {torch.cuda.get_device_name()} has {major}.{minor}"
+
+
 def unusable_gpu() -> str | None:
     """Why torch computes on the CPU although the driver has GPUs; None without any, or if they are hidden."""
-    if are_hidden() or torch.accelerator.is_available() or not visible_gpus():
+    if are_hidden():
+        return None
+    if torch.accelerator.is_available():
+        return too_old_gpu()
+    if not visible_gpus():
         return None
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is built without CUDA"
@@ -95,7 +122,7 @@ def place(pipe: Any, spec: ModelSpec) -> Placement:
     free = free_memory(device)
     if free is not None:
         free += bytes_on(pipe, device)
-    placement = choose_placement(spec.memory, sizes, working=working, free=free)
+    placement = choose_placement(spec.memory, sizes, working=working, free=free, held=can_hold(sizes))
     apply_placement(pipe, placement, device)
     return placement
 
@@ -115,7 +142,7 @@ def apply_placement(pipe: Any, placement: Placement, device: torch.device) -> No
                 offload_device=torch.device("cpu"),
                 offload_type="leaf_level",
                 use_stream=streams,
-                low_cpu_mem_usage=streams and not can_pin(component_sizes(pipe)),
+                low_cpu_mem_usage=streams and not can_hold(component_sizes(pipe)),
             )
         case _:
             assert_never(placement)
@@ -128,10 +155,12 @@ def pin_exactly() -> None:
         torch._C._accelerator_setAllocatorSettings(f"{settings},{PIN_EXACTLY}" if settings else PIN_EXACTLY)
 
 
-def can_pin(sizes: Mapping[str, int]) -> bool:
-    """Whether all weights can stay pinned, beside a GiB for the rest; else each layer is when it is needed.
+def can_hold(sizes: Mapping[str, int]) -> bool:
+    """Whether main memory can hold all weights, beside a GiB for the rest: pinned, or when they come back.
 
-    A layer as it was loaded goes when its pinned copy is there, so what this process holds counts as room.
+    Else they stay in their files, and each layer is pinned when it is needed.
+
+    A layer as it was loaded goes when its copy is there, so what this process holds counts as room.
     """
     memory = psutil.Process().memory_info()
     return sum(sizes.values()) + GIB <= free_ram() + memory.rss - memory.shared

@@ -12,6 +12,7 @@ import torch
 
 from configs.models import DtypeName, ModelSpec
 from deployments.contract import GenerationRequest
+from deployments.placement import computes_bfloat16
 
 
 class Recipe(ABC):
@@ -21,6 +22,8 @@ class Recipe(ABC):
     transformer: ClassVar[Any]
     dtypes: ClassVar[Mapping[str, DtypeName]] = {}
     """Components with a precision of their own, unless the model's spec names them."""
+    without_bfloat16: ClassVar[Mapping[str, DtypeName]] = {}
+    """On a GPU that has none: components that float16 is too narrow for, which the others have there."""
     optional_components: ClassVar[Sequence[str]] = ()
     """Components that the pipeline can do without when the model's folder lacks them."""
     listed: ClassVar[frozenset[str]] = frozenset()
@@ -32,6 +35,8 @@ class Recipe(ABC):
 
     def dtype_of(self, spec: ModelSpec, component: str) -> torch.dtype:
         name = spec.dtype.get(component) or self.dtypes.get(component) or spec.dtype_of(component)
+        if name == "bfloat16" and not computes_bfloat16():
+            name = self.without_bfloat16.get(component, "float16")
         dtype: torch.dtype = getattr(torch, name)
         return dtype
 
@@ -76,6 +81,10 @@ class Recipe(ABC):
         pipe.vae.enable_tiling()
         for name, value in self.tiles.items():
             setattr(pipe.vae, name, value)
+
+    def clean(self, pipe: Any) -> None:
+        """Remove what a call that ended early has left: offload hooks, cached steps of the transformer."""
+        pipe.maybe_free_model_hooks()
 
     def batch_size(self, pipe: Any, request: GenerationRequest) -> int:
         """The most outputs of the request's size that one call may make."""

@@ -45,6 +45,11 @@ class WanRecipe(Recipe):
     def arguments(self, pipe: Any, request: GenerationRequest) -> dict[str, Any]:
         return call_arguments(request, sequence_length(request, 512)) | {"num_frames": request.num_frames}
 
+    def clean(self, pipe: Any) -> None:
+        """A decoding that ended early has left its features of the last frames, gigabytes of a large clip."""
+        super().clean(pipe)
+        pipe.vae.clear_cache()
+
     def grid(self, pipe: Any, latents: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
         return latents[:, :, latents.shape[2] // 2]
 

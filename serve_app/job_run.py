@@ -151,7 +151,7 @@ class JobRun:
         return self._task
 
     def cancel(self) -> None:
-        """End the run at the next step and record the job as cancelled. Further calls change nothing."""
+        """End the run within a step and record the job as cancelled. Further calls change nothing."""
         self._cancelled = True
         self._stop()
 
@@ -161,7 +161,7 @@ class JobRun:
         self._stop()
 
     async def abandon(self) -> None:
-        """End the run at the next step and record nothing: the next dispatcher takes the job back."""
+        """End the run within a step and record nothing: the next dispatcher takes the job back."""
         self._stop()
         if self._task is not None:
             await asyncio.wait([self._task])

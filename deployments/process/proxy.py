@@ -16,8 +16,8 @@ from deployments.process.launch import Process
 
 log = logging.getLogger("cyberimage.model")
 
-#: Seconds within which a run must end that was told to. Loading and decoding do not look up meanwhile, and a
-#: step of a large video model takes some 10 s.
+#: Seconds within which a run must end that was told to. Loading does not look up meanwhile, and what an
+#: accelerator has in its queue is computed all the same.
 STOP_WITHIN_S = 20.0
 
 

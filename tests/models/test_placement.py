@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers import (
@@ -16,11 +18,14 @@ from deployments.errors import GenerationFailed
 from deployments.placement import (
     GIB,
     PIN_EXACTLY,
+    accelerator,
     apply_placement,
-    can_pin,
+    can_hold,
     choose_placement,
     component_sizes,
+    computes_bfloat16,
     pin_exactly,
+    place,
     unusable_gpu,
     working_memory,
 )
@@ -55,6 +60,15 @@ def test_more_memory_never_means_a_slower_placement(some, more):
         return speed.index(choose_placement("auto", FLUX, working=2 * GIB, free=free * GIB))
 
     assert chosen(some) <= chosen(some + more)
+
+
+@pytest.mark.parametrize(
+    ("mode", "free_gib", "placement"),
+    [("auto", 80, "full"), ("auto", 32, "offload_layers"), ("offload", 80, "offload_layers")],
+)
+def test_no_component_comes_back_into_main_memory_that_cannot_hold_all(mode, free_gib, placement):
+    chosen = choose_placement(mode, FLUX, working=2 * GIB, free=free_gib * GIB, held=False)
+    assert chosen == placement
 
 
 def test_the_working_memory_is_what_the_spec_asks_beyond_the_weights():
@@ -136,6 +150,52 @@ def test_a_machine_without_a_gpu_is_no_problem(hidden_from_torch, monkeypatch):
     assert unusable_gpu() is None
 
 
+# -- old GPUs
+
+
+def show_gpu(monkeypatch: pytest.MonkeyPatch, major: int, minor: int) -> None:
+    """To torch: one of that compute capability, where torch is built for Turing and later ones."""
+    told = {
+        "is_available": lambda: True,
+        "current_device": lambda: 0,
+        "get_device_properties": lambda device: SimpleNamespace(major=major, minor=minor),
+        "get_device_capability": lambda: (major, minor),
+        "get_device_name": lambda: "Old",
+        "get_arch_list": lambda: ["sm_75", "sm_80", "sm_90a", "sm_120", "compute_120"],
+    }
+    for name, function in told.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    ("capability", "computes"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((12, 0), True)]
+)
+def test_bfloat16_is_computed_from_ampere_on(monkeypatch, capability, computes):
+    show_gpu(monkeypatch, *capability)
+    assert (computes_bfloat16(), unusable_gpu()) == (computes, None)
+
+
+def test_the_cpu_computes_bfloat16():
+    assert computes_bfloat16()
+
+
+async def test_a_gpu_that_torch_is_not_built_for_is_refused_and_demo_models_run_on_the_cpu(
+    monkeypatch, folders, make_family
+):
+    with monkeypatch.context() as patch:
+        show_gpu(patch, 7, 0)
+        assert accelerator() == torch.device("cpu")
+        failed = await failure_of(
+            make_family("flux"), generation_request(model_spec("flux", folders("flux")))
+        )
+    assert failed.code == GenerationFailed.code
+    assert "compute capability 7.5 and more, Old has 7.0" in failed.message
+
+
 # -- main memory for layers
 
 
@@ -170,12 +230,21 @@ def test_layers_are_pinned_exactly_and_where_main_memory_is_short_one_by_one(
     assert settings == ["", PIN_EXACTLY]
 
 
+@pytest.mark.parametrize(("free_gib", "placement"), [(64, "offload"), (-64, "offload_layers")])
+def test_where_main_memory_is_short_layers_wait_instead_of_components(monkeypatch, free_gib, placement):
+    monkeypatch.setattr("deployments.placement.accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr("deployments.placement.free_memory", lambda device: 8 * GIB)
+    monkeypatch.setattr("deployments.placement.free_ram", lambda: free_gib * GIB)
+    monkeypatch.setattr("deployments.placement.apply_placement", lambda pipe, placement, device: None)
+    assert place(Layered(), model_spec("flux", memory="offload")) == placement
+
+
 def test_what_has_been_loaded_makes_room_for_its_pinned_copy(monkeypatch):
     monkeypatch.setattr("deployments.placement.free_ram", lambda: 0)
     held = type("Held", (), {"rss": 34 * GIB, "shared": GIB})
     monkeypatch.setattr("deployments.placement.psutil.Process.memory_info", lambda process: held)
-    assert can_pin({"transformer": 24 * GIB, "text_encoder": 8 * GIB})
-    assert not can_pin({"transformer": 24 * GIB, "text_encoder": 9 * GIB})
+    assert can_hold({"transformer": 24 * GIB, "text_encoder": 8 * GIB})
+    assert not can_hold({"transformer": 24 * GIB, "text_encoder": 9 * GIB})
 
 
 def test_a_persons_own_settings_of_the_allocator_stay(settings):

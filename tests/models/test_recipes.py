@@ -201,6 +201,39 @@ async def test_a_spec_overrides_the_precision_of_a_component(folders, make_famil
     assert loaded(family).transformer.dtype == torch.float32
 
 
+HALF = {"flux": (), "sd35": (), "wan_t2v": ("vae",), "wan_i2v": ("vae", "image_encoder")}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+async def test_a_gpu_without_bfloat16_runs_in_float16_what_can_bear_it(
+    name, folders, make_family, monkeypatch
+):
+    family = make_family(name)
+    (whole,) = await artifacts_of(family, generation_request(model_spec(name, folders(name))))
+    monkeypatch.setattr("deployments.recipe.computes_bfloat16", lambda: False)
+    spec = model_spec(name, folders(name), dtype={"default": "bfloat16"})
+    (picture,) = await artifacts_of(family, generation_request(spec))
+    in_float32 = HALF.get(name, ("transformer", "vae"))
+    for component, model in loaded(family).components.items():
+        if isinstance(model, torch.nn.Module):
+            assert model.dtype == (torch.float32 if component in in_float32 else torch.float16), component
+            overflowing = [part for path, part in model.named_modules() if path.endswith(".wo")]
+            assert all(part.weight.dtype == torch.float32 for part in overflowing), component
+    if picture.media_type == "video":
+        assert difference(picture, whole) < 4
+    else:
+        shown = [np.asarray(Image.open(io.BytesIO(each.data))).astype(int) for each in (picture, whole)]
+        assert np.abs(shown[0] - shown[1]).mean() < 4
+
+
+async def test_a_precision_other_than_bfloat16_is_that_of_every_gpu(folders, make_family, monkeypatch):
+    monkeypatch.setattr("deployments.recipe.computes_bfloat16", lambda: False)
+    family = make_family("ltx_t2v")
+    spec = model_spec("ltx_t2v", folders("ltx_t2v"), dtype={"default": "float32", "vae": "float16"})
+    await artifacts_of(family, generation_request(spec))
+    assert (loaded(family).transformer.dtype, loaded(family).vae.dtype) == (torch.float32, torch.float16)
+
+
 @pytest.mark.parametrize("name", ["wan_t2v", "wan_i2v"])
 async def test_the_flow_shift_of_the_spec_moves_the_timesteps(name, folders, make_family):
     family = make_family(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.hardware import CPU_ONLY, DEVICES, Gpu, visible_gpus
+from configs.hardware import CPU_ONLY, DEVICES, Gpu, free_swap, visible_gpus
 
 GPUS = tuple(Gpu(name=f"RTX {n}", memory=24576 << 20, free_memory=24000 << 20) for n in range(3))
 
@@ -40,3 +40,19 @@ def test_the_environment_chooses_among_them(
 def test_a_server_that_hides_all_goes_on_doing_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CPU_ONLY, "1")
     assert visible_gpus() == ()
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "free"),
+    [(None, None, 8), ("max", "1", 8), ("4", "1", 3), ("64", "1", 8), ("0", "0", 0), ("1", "2", 0)],
+)
+def test_swap_space_is_what_a_containers_limit_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, used: str | None, free: int
+) -> None:
+    for name, said in (("memory.swap.max", limit), ("memory.swap.current", used)):
+        if said is not None:
+            (tmp_path / name).write_text(f"{said}\n")
+    monkeypatch.setattr("configs.hardware.CGROUP", tmp_path)
+    swap = type("Swap", (), {"free": 8})
+    monkeypatch.setattr("configs.hardware.psutil.swap_memory", lambda: swap)
+    assert free_swap() == free
