@@ -6,9 +6,9 @@
     python -m deployments.demo.train demo-wan-t2v --out FOLDER
     python -m deployments.demo.train demo-ltx-t2v --out FOLDER
 
-One FOLDER for the image models: the first one that is trained there also trains the autoencoder and the
-text encoders, which the others share. FOLDER keeps the whole state: the same command goes on after an
-interruption, and a larger `--minutes` lengthens what was trained. The finished model is
+One FOLDER for the image models, one at a time: the first one that is trained there also trains the
+autoencoder and the text encoders, which the others share. FOLDER keeps the whole state: the same command goes
+on after an interruption, and a larger `--minutes` lengthens what was trained. The finished model is
 FOLDER/NAME/pipeline. What is trained as text to video also makes image to video, written beside it.
 """
 

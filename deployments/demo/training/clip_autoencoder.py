@@ -22,15 +22,18 @@ FIRST_FRAME = 1.0
 """How much more the first frame counts when the decoder learns alone: image to video has to keep it."""
 
 
-def train_decoder(vae: Any, latents: LinearLatents, state: Path, *, minutes: float, seed: int = 0) -> None:
+def train_decoder(
+    vae: Any, latents: LinearLatents, state: Path, *, minutes: float, seed: int = 0, squares: float = 0.0
+) -> None:
     """Train the decoder alone, or go on with it; `state` keeps it.
 
-    The latents stay, and so does what is learned of them.
+    The latents stay, and so does what is learned of them. `squares` says how much the first frame's squared
+    error counts besides: it is what the PSNR tells.
     """
     vae.requires_grad_(False)
     decoder = nn.ModuleDict({"decoder": vae.decoder.requires_grad_(True)})
     run = autoencoder_run(decoder, state, minutes, seed, learning_rate=2e-3)
-    fit(vae, run, lambda: _decoder_loss(vae, latents, run), _held_out(seed))
+    fit(vae, run, lambda: _decoder_loss(vae, latents, run, squares), _held_out(seed))
     vae.requires_grad_(False)
 
 
@@ -42,14 +45,16 @@ def begin_as_identity(vae: Any) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _decoder_loss(vae: Any, latents: LinearLatents, run: Run) -> Tensor:
+def _decoder_loss(vae: Any, latents: LinearLatents, run: Run, squares: float) -> Tensor:
     clips = _some_videos(run.rng, BATCH)
     given = latents.encode(clips)
     deviation = latents.deviation.view(1, -1, 1, 1, 1)
     off = DECODER_NOISE * torch.rand(len(given), 1, given.shape[2], 1, 1) * deviation
     off[::2, :, 0] = 0.0  # As where it was given, and those after it were made.
     error = clips - _decoded(vae, given + off * torch.randn_like(given))
-    return reconstruction_loss(error) + FIRST_FRAME * reconstruction_loss(error[:, :, 0])
+    first = error[:, :, 0]
+    of_first = FIRST_FRAME * reconstruction_loss(first) + squares * first.square().mean()
+    return reconstruction_loss(error) + of_first
 
 
 def _decoded(vae: Any, latents: Tensor) -> Tensor:
