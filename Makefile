@@ -3,8 +3,8 @@ MODELS ?= demo
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
-# Tests that start no server, so that several can run at once.
-ALONE := tests/models tests/spawn
+# Tests that start no Ray, so that several can run at once.
+ALONE := tests/models tests/spawn tests/fuzz tests/postgres
 # Python keeps what it has compiled, rather than each of a server's processes do it again.
 export PYTHONDONTWRITEBYTECODE :=
 
