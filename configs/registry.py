@@ -13,7 +13,7 @@ from configs.env_models import env_entries, env_specs
 from configs.errors import RegistryError
 from configs.hardware import visible_gpus
 from configs.models import LocalSource, MaxBatch, ModelSpec, ModelType
-from configs.settings import Settings
+from configs.settings import MODEL_SETS, Settings
 
 BUILTIN_FILE = Path(__file__).with_name("models.yaml")
 
@@ -51,12 +51,12 @@ def load_registry(settings: Settings, environ: Mapping[str, str] | None = None) 
         RegistryError: says the file, the entry and the field.
     """
     builtin = read_models(BUILTIN_FILE)
-    match settings.models:
-        case "demo" | "full" | "auto" as choice:
-            demo = choice == "demo" or (choice == "auto" and not visible_gpus())
-            chosen = [spec for spec in builtin if spec.demo == demo]
-        case path:
-            chosen = read_models(Path(path))
+    choice = settings.models
+    if choice in MODEL_SETS:
+        demo = choice == "demo" or (choice == "auto" and not visible_gpus())
+        chosen = [spec for spec in builtin if spec.demo == demo]
+    else:
+        chosen = read_models(Path(choice))
     extra = env_specs(env_entries(environ), templates=builtin)
     names = {spec.name for spec in extra}
     specs = [*extra, *(spec for spec in chosen if spec.name not in names)]

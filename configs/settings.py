@@ -18,6 +18,8 @@ DOTENV = Path(".env")
 #: Beyond these a limit is none, and the arithmetic of dates and bytes ends.
 MOST_DAYS = 36_500
 MOST_GIGABYTES = 1_000_000
+#: What `models` may be beside the path of a file.
+MODEL_SETS = ("auto", "demo", "full")
 
 
 class Settings(BaseSettings):
@@ -181,7 +183,7 @@ class Settings(BaseSettings):
     @field_validator("models")
     @classmethod
     def _absolute_file(cls, value: str) -> str:
-        return value if value in ("auto", "demo", "full") else str(Path(value).expanduser().absolute())
+        return value if value in MODEL_SETS else str(Path(value).expanduser().absolute())
 
     @field_validator("database_url")
     @classmethod
