@@ -83,11 +83,12 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
     load_dotenv(DOTENV)
     registry = load_registry(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    own_port = nullcontext() if os.environ.get("RAY_ADDRESS") else held_port(settings)
+    joining = bool(os.environ.get("RAY_ADDRESS"))
+    own_port = nullcontext() if joining else held_port(settings)
     with _alone(settings.data_dir), own_port as held, stop_signals() as stop:
         from serve_app.cluster import DeployFailed, connect, deploy
 
-        notice = _check_database(settings)
+        notice = _check_database(settings, here=not joining)
         try:
             connection = connect(settings)
         except CannotJoin as error:
@@ -284,15 +285,20 @@ def _bind(holder: socket.socket, host: str, port: int) -> bool:
     return True
 
 
-def _check_database(settings: Settings) -> str | None:
-    """Set a damaged one aside; what to tell of that. Raises ServerError."""
-    from storage import StorageError
+def _check_database(settings: Settings, *, here: bool) -> str | None:
+    """Set a damaged one aside; what to tell of that. Raises ServerError.
+
+    `here` says that it is used on this machine, so that it must open: Ray tells of it half a minute later.
+    """
+    from storage import StorageError, open_stores
     from storage.database import file_of
     from storage.recovery import set_aside_if_damaged
 
     url = settings.resolved_database_url
     try:
         aside = set_aside_if_damaged(url, now=datetime.now(UTC))
+        if here:
+            open_stores(url).close()
     except StorageError as error:
         raise ServerError(str(error)) from error
     if aside is None:

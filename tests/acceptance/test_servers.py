@@ -101,8 +101,7 @@ def test_down_stops_a_detached_server_and_all_its_processes(second: Server):
     assert second.run("down").stdout == f"no server runs on {second.data_dir}\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_start_can_be_broken_off(tmp_path: Path, number: signal.Signals):
+def test_a_start_can_be_broken_off(tmp_path: Path):
     starting = Server(tmp_path / "home")
     try:
         process = starting.begin()
@@ -111,7 +110,7 @@ def test_a_start_can_be_broken_off(tmp_path: Path, number: signal.Signals):
             assert time.monotonic() < deadline, starting.log
             time.sleep(0.1)
         started = processes.tree(process.pid)
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)  # for which Ray has a handler of its own
         assert process.wait(60) == 0, starting.log
         assert not processes.survivors(started, within=5)
         assert starting.info == {}
@@ -148,6 +147,6 @@ def test_a_server_that_cannot_run_says_why(tmp_path: Path):
         done = broken.run("up", "--detach", code=1)
     finally:
         broken.end()
-    assert "The database cannot be used" in done.stderr
+    assert "the server did not start:\nerror: The database cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
     assert broken.info == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -163,8 +164,16 @@ def prompt_field(page: Page) -> Locator:
 
 
 @contextmanager
-def quick_server(folder: Path, *, media: int, step_s: float = 0.05) -> Iterator[str]:
-    port = free_port()
+def quick_server(
+    folder: Path,
+    *,
+    media: int,
+    step_s: float = 0.05,
+    port: int | None = None,
+    end: signal.Signals = signal.SIGTERM,
+) -> Iterator[str]:
+    """The address of a server in one process, which `end` ends."""
+    port = port or free_port()
     command = [sys.executable, "-m", "tests.browser.in_process_server", "--folder", str(folder)]
     command += ["--port", str(port), "--media", str(media), "--step-s", str(step_s)]
     log = (folder / "server.log").open("wb")
@@ -174,7 +183,7 @@ def quick_server(folder: Path, *, media: int, step_s: float = 0.05) -> Iterator[
             _await(url, process, folder / "server.log")
             yield url
         finally:
-            process.terminate()
+            process.send_signal(end)
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

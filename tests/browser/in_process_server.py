@@ -165,7 +165,7 @@ async def serve(folder: Path, *, port: int, media: int, step_s: float) -> None:
         for family in workshop.families.values():
             family.generate = telling_memory(family.generate)  # type: ignore[method-assign]
         workshop.families["SD35"].fail_next(OutOfMemory(), after_steps=3)
-        dispatcher = workshop.dispatcher()
+        dispatcher = workshop.dispatcher(f"process {os.getpid()}")  # what an earlier one left is not its own
         app = create_app(workshop.services(dispatcher, settings))
         server = uvicorn.Server(
             uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1)

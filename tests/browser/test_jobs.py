@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import re
 import time
-from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import OpenPage, card, free_port
+from tests.browser.conftest import OpenPage, card
 from tests.servers import Server
 from tests.serving import ENDLESS, LASTING, SHORT, Api
 
@@ -101,28 +99,6 @@ def test_a_running_job_is_cancelled_from_its_card(open_page: OpenPage, server: S
     running.get_by_role("button", name="Cancel").click()
     expect(running).to_have_attribute("data-status", "cancelled", timeout=30_000)
     assert api.job(job_id)["status"] == "cancelled"
-
-
-def test_a_server_restart_in_the_middle_is_told_and_survived(open_page: OpenPage, tmp_path: Path) -> None:
-    server = Server(tmp_path / "home", port=free_port())
-    try:
-        server.up()
-        page = open_page(server.url)
-        job = httpx.post(
-            f"{server.url}/api/generate",
-            json={"model_id": "demo-flux", "prompt": "through a restart", "settings": LASTING},
-        ).json()
-        under_way = card(page, "through a restart")
-        expect(under_way.get_by_role("progressbar")).to_be_visible(timeout=LONG)
-        server.kill()
-        expect(page.get_by_text("The server cannot be reached")).to_be_visible(timeout=30_000)
-        expect(under_way).not_to_have_attribute("data-status", "completed")
-        server.up()
-        expect(page.get_by_text("The server cannot be reached")).to_be_hidden(timeout=60_000)
-        expect_done(under_way)
-        assert httpx.get(f"{server.url}/api/status/{job['job_id']}").json()["attempts"] == 2
-    finally:
-        server.end()
 
 
 def test_a_picture_is_deleted_on_either_page(open_page: OpenPage, server: Server, api: Api) -> None:

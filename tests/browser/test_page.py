@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import OpenPage, prompt_field, quick_server
+from tests.browser.conftest import OpenPage, card, free_port, prompt_field, quick_server, submit
 
 #: First load, all files as they travel.
 MOST_BYTES = 150_000
@@ -257,3 +258,18 @@ def test_only_the_rows_near_the_window_are_in_the_page(open_page: OpenPage, tmp_
         page.wait_for_function("Number(document.querySelector('.tile')?.dataset.place) > 12_000")
         page.locator(".tile-open").first.wait_for()
         assert page.locator(".tile").count() < 120
+
+
+def test_a_server_restart_in_the_middle_is_told_and_survived(open_page: OpenPage, tmp_path: Path) -> None:
+    port, away = free_port(), "The server cannot be reached"
+    with quick_server(tmp_path, media=0, port=port, step_s=0.5, end=signal.SIGKILL) as url:
+        page = open_page(url)
+        job = submit(url, "through a restart")
+        under_way = card(page, "through a restart")
+        expect(under_way.get_by_role("progressbar")).to_be_visible()
+    expect(page.get_by_text(away)).to_be_visible()
+    expect(under_way).not_to_have_attribute("data-status", "completed")
+    with quick_server(tmp_path, media=0, port=port) as url:
+        expect(page.get_by_text(away)).to_be_hidden()
+        expect(under_way).to_have_attribute("data-status", "completed")
+        assert httpx.get(f"{url}/api/status/{job}").json()["attempts"] == 2
