@@ -37,7 +37,7 @@ class Trainer:
 
 TRAINERS = {
     "demo-flux": Trainer(train_flux, 20),
-    "demo-flux-outline": Trainer(tune_flux, 46),
+    "demo-flux-outline": Trainer(tune_flux, 60),
     "demo-sd35": Trainer(train_sd35, 27),
     "demo-wan-t2v": Trainer(train_wan, 80),
     "demo-ltx-t2v": Trainer(train_ltx, 80),
