@@ -15,15 +15,20 @@ install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
 
 # constraints.txt makes installs repeatable; pyproject.toml says what is compatible.
-# Ray has wheels for these versions of Python only.
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "CyberImage needs Python 3.11 to 3.14; try: make PYTHON=python3.13 install")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
-	@touch $@
+# Ray has wheels for these versions of Python only. pip would compile what it installs on one core.
+define pip-install
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "CyberImage needs Python 3.11 to 3.14; try: make PYTHON=python3.13 install")'
+$(PYTHON) -m venv $(VENV)
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '$(1)'
+@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some files are templates
+@touch $(VENV)/.installed
+endef
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(call pip-install,.)
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt
+	$(call pip-install,.[test])
 	@touch $@
 
 # The bundled demo models; `make run MODELS=full` for the real ones.

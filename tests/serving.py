@@ -14,7 +14,7 @@ PROMPT = "a large red circle on a blue background"
 #: For a test that ends the job itself: minutes of work, in steps of a fraction of a second.
 ENDLESS = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 8}
 #: Some seconds of work, for a test that interferes and then wants the job completed.
-LASTING = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 4, "seed": 5}
+LASTING = {"width": 256, "height": 256, "num_inference_steps": 50, "num_images": 2, "seed": 5}
 #: Ends at once.
 SHORT = {"width": 64, "height": 64, "num_inference_steps": 2, "num_images": 1}
 

@@ -3,11 +3,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from filelock import FileLock
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from deployments.demo import train as command  # noqa: E402
 from deployments.demo.captions import caption  # noqa: E402
 from deployments.demo.scenes import COLORS, sample_scene  # noqa: E402
 from deployments.demo.training.flux import pack, unpack  # noqa: E402
@@ -116,3 +118,12 @@ def test_finished_text_encoders_are_taken_as_they_are(tmp_path: Path) -> None:
     assert torch.allclose(first.tokens(prompts, 24), again.tokens(prompts, 24), atol=1e-5)
     assert torch.allclose(first.pooled(prompts), again.pooled(prompts), atol=1e-5)
     assert not any(value.requires_grad for value in again.t5.parameters())
+
+
+def test_a_second_training_of_the_same_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train", "demo-sd35", "--out", str(tmp_path)])
+    with FileLock(tmp_path / "pictures.lock"), pytest.raises(SystemExit):
+        command.main()
+    assert f"another training works in {tmp_path}" in capsys.readouterr().err
