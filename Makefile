@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 # Tests that start no Ray, so that several can run at once.
-ALONE := tests/models tests/spawn tests/fuzz tests/postgres
+ALONE := tests/models tests/spawn tests/fuzz tests/postgres \
+	$(filter-out tests/browser/test_jobs.py,$(wildcard tests/browser/test_*.py))
 # Python keeps what it has compiled, rather than each of a server's processes do it again.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -134,8 +134,8 @@ def test_the_form_tells_what_a_job_will_take(open_page: OpenPage, quick: str) ->
 
 
 def test_a_running_job_shows_what_it_is_going_to_make(open_page: OpenPage, quick: str) -> None:
-    submit(quick, "a quiet lake", num_inference_steps=50, num_images=8)
     page = open_page(quick)
+    submit(quick, "a quiet lake", num_inference_steps=50, num_images=8)
     face = card(page, "a quiet lake").locator(".card-face")
     preview = face.get_by_alt_text("Preview: a quiet lake")
     expect(preview).to_have_js_property("naturalWidth", 96)
