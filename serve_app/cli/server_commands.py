@@ -45,14 +45,14 @@ def up(
             min=0,
             max=65535,
             help="0 takes any free one.",
-            show_default="CYBERIMAGE_PORT, else 7860",
+            show_default="CYBERIMAGE_PORT, else 7860 or the next free one",
         ),
     ] = None,
     data_dir: DataDir = None,
     models: Models = None,
     gpus: Annotated[
         int | None,
-        typer.Option("--gpus", min=1, help="How many GPUs to share.", show_default="those present"),
+        typer.Option("--gpus", min=1, help="How many GPUs to share.", show_default="CYBERIMAGE_GPUS, else those present"),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on serving in the background.")] = False,
     example: Annotated[
