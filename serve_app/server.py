@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -103,10 +103,10 @@ def run(settings: Settings, *, on_ready: Callable[[ServerInfo], None] = lambda i
                 deploy(settings, registry, port, own=connection.own)
                 trouble = _await_answer(info.url)
             info = replace(info, notice=notice or trouble)
-            with _announced(info):
+            with _announced(info) as announce:
                 with stop.interrupting():
                     on_ready(info)
-                _wait(stop, connection.processes, connection.session)
+                _wait(stop, connection.processes, connection.session, announce)
         except KeyboardInterrupt:
             stop.set()
         except (DeployFailed, CannotJoin) as error:
@@ -147,12 +147,13 @@ def _hand_back(settings: Settings) -> None:
         stores.jobs.hand_back(now=datetime.now(UTC))
 
 
-def _wait(stop: Stop, ray: RayProcesses | None, session: Path | None) -> None:
+def _wait(stop: Stop, ray: RayProcesses | None, session: Path | None, announce: Callable[[], None]) -> None:
     """Return when told to stop, or when Ray has died. Meanwhile keep the number of its logs within bounds."""
     tidied = time.monotonic()
     while not stop.wait(LOOK_S):
         if ray is not None and not ray.alive:
             return
+        announce()
         if session is not None and time.monotonic() - tidied > TIDY_S:
             tidied = time.monotonic()
             with suppress(OSError, psutil.Error):
@@ -370,17 +371,18 @@ def _reason_in(reply: httpx.Response) -> str | None:
 def _alone(data_dir: Path) -> Iterator[None]:
     """Hold the data directory: one server at a time. The lock goes with the process, however it ends.
 
-    The file has the process's number, for who wants to stop it before it is ready.
+    The file has the process's number, for who wants to stop it before it is ready. It is written over, which
+    a full disk allows.
     """
-    with (data_dir / "server.lock").open("a+") as lock:
+    with os.fdopen(os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o644), "r+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ServerError(f"another server uses {data_dir}; give this one another --data-dir") from None
         os.set_inheritable(lock.fileno(), False)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with suppress(OSError):
+            lock.write(f"{os.getpid()}\n")
+            lock.truncate()
         yield
 
 
@@ -397,30 +399,53 @@ def _is_free(data_dir: Path) -> bool:
 
 
 @contextmanager
-def _announced(info: ServerInfo) -> Iterator[None]:
-    """Describe the server in DATA_DIR/server.json while it runs."""
+def _announced(info: ServerInfo) -> Iterator[Callable[[], None]]:
+    """Describe the server in DATA_DIR/server.json while it runs.
+
+    What comes is to be called now and then: it tries again where the disk was full.
+    """
     file = Path(info.data_dir) / "server.json"
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(info), indent=2))
-    temporary.rename(file)
+
+    def announce() -> None:
+        if not file.exists():
+            with suppress(OSError):
+                temporary.write_text(json.dumps(asdict(info), indent=2))
+                temporary.rename(file)
+
+    announce()
     try:
-        yield
+        yield announce
     finally:
         file.unlink(missing_ok=True)
 
 
 def main() -> None:
     """Serve. In place of a server whose Ray has died, until that succeeds."""
-    again = AGAIN in sys.argv
+    settings = None
     try:
-        run(load_settings(), on_ready=lambda info: print(f"warning: {info.notice}") if info.notice else None)
-    except (ServerError, ConfigError) as error:
-        if not again:
+        settings = load_settings()
+        run(settings, on_ready=lambda info: print(f"warning: {info.notice}") if info.notice else None)
+    except (ServerError, ConfigError, OSError) as error:
+        if AGAIN not in sys.argv:
             sys.exit(f"error: {error}")
         print(f"error: {error}; trying again in {AGAIN_S:g} s", file=sys.stderr, flush=True)
         RayProcesses().end()
-        time.sleep(AGAIN_S)
+        _rest(settings)
         _begin_again({})
+
+
+def _rest(settings: Settings | None) -> None:
+    """Wait, with the data directory held: `down` finds this process, and where there is a server, it ends."""
+    with ExitStack() as held:
+        if settings is not None:
+            try:
+                held.enter_context(_alone(settings.data_dir))
+            except ServerError as error:
+                sys.exit(f"error: {error}")
+            except OSError:
+                pass  # the disk is away
+        time.sleep(AGAIN_S)
 
 
 if __name__ == "__main__":

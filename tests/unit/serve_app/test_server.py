@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import socket
 import subprocess
@@ -20,7 +22,7 @@ from configs.settings import Settings
 from serve_app import cluster, server
 from serve_app.cluster import DeployFailed, is_running
 from serve_app.neighbours import CannotJoin
-from serve_app.server import ServerError, held_port
+from serve_app.server import ServerError, ServerInfo, held_port
 
 
 def settings(**values: Any) -> Settings:
@@ -180,6 +182,44 @@ def test_a_server_in_place_of_one_whose_ray_has_died_tries_until_it_starts(monke
     with pytest.raises(Becomes) as becomes:
         server.main()
     assert becomes.value.args == (sys.executable, ["-m", "serve_app.server", server.AGAIN])
+
+
+@pytest.mark.usefixtures("becoming")
+def test_meanwhile_it_can_be_found_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = []
+    monkeypatch.setattr(sys, "argv", ["server", server.AGAIN])
+    monkeypatch.setenv("CYBERIMAGE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(server.time, "sleep", lambda _: found.append(server._pid_on(tmp_path)))
+    with pytest.raises(Becomes):
+        server.main()
+    assert found == [os.getpid()]
+
+
+@pytest.mark.usefixtures("becoming")
+def test_it_ends_where_another_has_taken_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["server", server.AGAIN])
+    monkeypatch.setenv("CYBERIMAGE_DATA_DIR", str(tmp_path))
+    with server._alone(tmp_path), pytest.raises(SystemExit, match="another server uses"):
+        server.main()
+
+
+def test_a_full_disk_keeps_no_server_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    full = True
+
+    def write_text(path: Path, text: str) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return path.write_bytes(text.encode())
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    info = ServerInfo(
+        url="u", docs_url="d", dashboard_url=None, dashboard_token_file=None, data_dir=str(tmp_path), pid=1
+    )
+    with server._alone(tmp_path), server._announced(info) as announce:
+        assert server.find(settings(data_dir=tmp_path)) is None
+        full = False
+        announce()
+        assert server.find(settings(data_dir=tmp_path)) == info
 
 
 @pytest.mark.usefixtures("becoming")
