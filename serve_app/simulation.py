@@ -88,7 +88,8 @@ class Run:
 class Outcome:
     """The runs by job id; a job that could never start has none. `loads` and `switches` count calls.
 
-    `run_gpu_s` and `load_gpu_s` are GPU seconds spent running and loading.
+    `run_gpu_s` and `load_gpu_s` are GPU seconds spent running and loading. `most_gpus` is the largest share
+    of GPUs that was at work at once: more than there are, if the policy has started more than fits.
     """
 
     runs: Mapping[str, Run]
@@ -96,6 +97,7 @@ class Outcome:
     switches: int
     run_gpu_s: float
     load_gpu_s: float
+    most_gpus: float
 
     @property
     def makespan_s(self) -> float:
@@ -216,7 +218,7 @@ class _World:
                 self._ends_later(replica, ())
         self._runs: dict[str, Run] = {}
         self._loads = self._switches = 0
-        self._run_gpu_s = self._load_gpu_s = 0.0
+        self._run_gpu_s = self._load_gpu_s = self._most_gpus = 0.0
 
     def events(self, work: Iterable[Work]) -> Iterator[float]:
         """Moves the clock to each time at which something arrives or ends, with that done."""
@@ -258,6 +260,8 @@ class _World:
         replica, load_s = self._replica_for(job)
         run_s = _together([job.run_s if work.run_s is None else work.run_s for work in works])
         replica.model, replica.busy, replica.free_at = job.model, True, self.clock + load_s + run_s
+        at_work = sum(self._share(each.deployment) for each in self._replicas if each.busy)
+        self._most_gpus = max(self._most_gpus, at_work)
         self._load_gpu_s += load_s * self._share(job.deployment)
         self._run_gpu_s += run_s * self._share(job.deployment)
         self._ends_later(replica, start.jobs)
@@ -278,6 +282,7 @@ class _World:
             switches=self._switches,
             run_gpu_s=self._run_gpu_s,
             load_gpu_s=self._load_gpu_s,
+            most_gpus=self._most_gpus,
         )
 
     def _share(self, deployment: str) -> float:
@@ -311,10 +316,11 @@ class _World:
         return replica, job.switch_s
 
     def _make_room(self, deployment: str) -> None:
-        """Evict idle replicas, the longest idle first, until another one of the deployment fits."""
-        while not self._fits(deployment):
-            idle = [each for each in self._replicas if not each.busy]
-            assert idle, f"the policy started more than fits: {deployment}"
+        """Evict idle replicas, the longest idle first, until another one of the deployment fits.
+
+        It comes in any case: shares that were taken one by one may fit where these, packed anew, do not.
+        """
+        while not self._fits(deployment) and (idle := [each for each in self._replicas if not each.busy]):
             self._replicas.remove(min(idle, key=lambda each: each.free_at))
 
     def _fits(self, deployment: str) -> bool:

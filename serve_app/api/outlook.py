@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from serve_app.detached import detached
 from serve_app.forecast import HORIZON, Expected, Forecast, Present, forecast
 from serve_app.reasons import Reason, reasons
 from storage.jobs import Job, JobStatus
+
+log = logging.getLogger("cyberimage.outlook")
 
 #: Seconds for which an outlook holds: at least, and as a multiple of those that making it took.
 TTL_S = 1.0
@@ -125,9 +128,13 @@ class Outlooks:
         self._answered = present is not None
         if present is None:
             self._latest = Outlook(made_at=time.monotonic())
-        else:
+            return
+        try:
             self._latest = await blocking(_look, present, begun)
-            self._cost_s = time.monotonic() - begun
+        except Exception:  # What jobs do is told all the same.
+            log.exception("nothing can be foretold")
+            self._latest = Outlook(made_at=time.monotonic())
+        self._cost_s = time.monotonic() - begun
 
 
 def _look(present: Present, made_at: float) -> Outlook:

@@ -52,7 +52,12 @@ def up(
     models: Models = None,
     gpus: Annotated[
         int | None,
-        typer.Option("--gpus", min=1, help="How many GPUs to share.", show_default="CYBERIMAGE_GPUS, else those present"),
+        typer.Option(
+            "--gpus",
+            min=1,
+            help="How many GPUs to share.",
+            show_default="CYBERIMAGE_GPUS, else those present",
+        ),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on serving in the background.")] = False,
     example: Annotated[

@@ -98,7 +98,9 @@ def _run(work: list[Work], policy: str, gpus: int) -> Outcome:
     deployments = [Deployment(name=name, max_replicas=gpus) for name in names]
     # The longest queue is found by counting all of them.
     lookahead = len(work) if policy == "longest queue" else None
-    return simulate(work, deployments, gpus=gpus, policy=POLICIES[policy](), lookahead=lookahead)
+    outcome = simulate(work, deployments, gpus=gpus, policy=POLICIES[policy](), lookahead=lookahead)
+    assert outcome.most_gpus <= gpus, policy
+    return outcome
 
 
 if __name__ == "__main__":

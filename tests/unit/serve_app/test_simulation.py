@@ -117,8 +117,20 @@ def test_a_job_that_never_fits_has_no_run() -> None:
 
 
 def test_a_policy_that_starts_more_than_fits_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="more than fits"):
-        run([work("a1"), work("b2")], policy=lambda line, *_: Plan(starts=(Start(jobs=(line[0].id,)),)))
+    outcome = run([work("a1"), work("b2")], policy=lambda line, *_: Plan(starts=(Start(jobs=(line[0].id,)),)))
+    assert outcome.most_gpus == 2
+
+
+@pytest.mark.parametrize("shares", [(0.4, 0.3), (0.6, 0.4, 0.3), (0.4, 0.3, 0.2)])
+@pytest.mark.parametrize("gpus", [2, 4])
+def test_shares_that_leave_holes_are_simulated_to_the_end(shares: tuple[float, ...], gpus: int) -> None:
+    names = [f"f{n}" for n in range(len(shares))]
+    line = [work(f"a{n}", deployment=names[n * n % len(names)], run_s=7.0 + n % 5) for n in range(1, 61)]
+    deployments = [
+        Deployment(name=name, share=share, max_replicas=10) for name, share in zip(names, shares, strict=True)
+    ]
+    outcome = simulate(line, deployments, gpus=gpus, policy=ours(OVERTAKE_S))
+    assert len(outcome.runs) == 60
 
 
 # -- the promise
@@ -174,6 +186,7 @@ def test_with_fractions_of_gpus_the_wider_promise_holds(
         Deployment(name=n, share=share, max_replicas=int(gpus / share)) for n, share in shares.items()
     ]
     outcome = simulate(works, deployments, gpus=gpus, policy=ours(max_overtake_s))
+    assert outcome.most_gpus <= gpus
     runs = [outcome.runs[each.job.id] for each in works]
     for place, mine in enumerate(runs):
         promised = longest_wait_s(

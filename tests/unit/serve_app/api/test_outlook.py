@@ -81,6 +81,12 @@ async def test_nothing_is_foretold_while_the_dispatcher_does_not_answer(blocking
     assert (found.present, found.expected("1", 1)) == (None, None)
 
 
+async def test_a_forecast_that_fails_is_none(blocking: Blocking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlook_module, "forecast", lambda _: 1 / 0)
+    outlook = await Outlooks().read(Dispatcher(present(waiting("1"))), blocking, "1")
+    assert (outlook.present, outlook.reasons) == (None, {})
+
+
 def test_what_was_foretold_comes_nearer_with_time() -> None:
     jobs = {"1": Expected(start_s=3.0, end_s=20.0)}
     old = Outlook(forecast=Forecast(jobs=jobs), made_at=time.monotonic() - 5.0)
