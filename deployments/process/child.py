@@ -77,6 +77,7 @@ async def _work(channel: Channel) -> None:
     worker = _Worker(make.title, generator, channel)
     while True:
         worker.obey(await channel.receive())
+        await asyncio.sleep(0)  # A run that has not begun could be stopped without a word.
 
 
 class _Worker:
@@ -118,6 +119,7 @@ class _Worker:
             leave(DEAD)
         except Exception as raised:
             error = raised
+        self._run = None
         await asyncio.sleep(0)  # What other threads have logged goes first.
         self._channel.put(Ended(loaded=self._generator.loaded_model, healthy=self._healthy, error=error))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -16,6 +18,7 @@ import pytest
 
 from deployments.contract import MemoryUse
 from deployments.errors import OutOfMemory, ProcessDied
+from deployments.process.frames import Channel, Ended, Make, Ready, Run, Stop
 from deployments.process.launch import Launcher
 from deployments.process.nursery import Nursery
 from deployments.process.proxy import ModelProcess
@@ -211,3 +214,24 @@ async def test_what_the_process_prints_is_printed_here(
 async def test_large_events_pass(model: ModelProcess) -> None:
     ((_, data),) = await told(model, Wish(deeds=("weigh",)))
     assert len(data) == 20_000_000
+
+
+async def test_a_run_that_is_stopped_before_it_has_begun_ends_all_the_same() -> None:
+    ours, theirs = socket.socketpair()
+    command = (sys.executable, "-m", "deployments.process.child", str(theirs.fileno()))
+    process = await asyncio.create_subprocess_exec(*command, pass_fds=(theirs.fileno(),))
+    theirs.close()
+    channel = await Channel.over(ours)
+    try:
+        channel.put(Make(title="cyberimage: Puppet", make=Puppet))
+        assert isinstance(await channel.receive(), Ready)
+        process.send_signal(signal.SIGSTOP)  # Both words are there when it looks.
+        channel.put(Run(arguments=(Wish(),)))
+        channel.put(Stop())
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while not isinstance(await channel.receive(), Ended):
+                pass
+    finally:
+        channel.close()
+        await process.wait()
