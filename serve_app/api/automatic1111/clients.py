@@ -7,11 +7,15 @@ The ingress processes share them, since a client's next request may come to anot
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.api.shared_file import SharedFile
+from storage.errors import DatabaseUnavailable
 from storage.jobs import JobId
+
+log = logging.getLogger("cyberimage.automatic1111")
 
 #: Kept of all clients; the oldest are forgotten first, and their jobs go on.
 MOST_CHOICES, MOST_TASKS = 10_000, 10_000
@@ -36,7 +40,8 @@ class Task:
 class Clients:
     """By the name of the client: its API key's id, or its address. Reads and writes the file, so it blocks.
 
-    Every method raises DatabaseUnavailable where the file cannot be used.
+    Where the file cannot be used, begin and finish do nothing, for the task's jobs are queued by then; the
+    other methods raise DatabaseUnavailable.
     """
 
     def __init__(self, file: Path) -> None:
@@ -55,13 +60,21 @@ class Clients:
 
     def begin(self, client: str | None, task: Task) -> None:
         row = [client or "", task.id, json.dumps(task.jobs)]
-        self._file.run("INSERT INTO tasks (client, id, jobs) VALUES (?, ?, ?)", row)
-        self._file.run("DELETE FROM tasks WHERE number <= (SELECT max(number) FROM tasks) - ?", [MOST_TASKS])
+        try:
+            self._file.run("INSERT INTO tasks (client, id, jobs) VALUES (?, ?, ?)", row)
+            self._file.run(
+                "DELETE FROM tasks WHERE number <= (SELECT max(number) FROM tasks) - ?", [MOST_TASKS]
+            )
+        except DatabaseUnavailable as error:
+            log.warning("a task is not remembered: %s", error)
 
     def finish(self, client: str | None, task: Task) -> None:
         """Forget the task; no error if that has happened before."""
         row = [client or "", json.dumps(task.jobs)]
-        self._file.run("DELETE FROM tasks WHERE client = ? AND jobs = ?", row)
+        try:
+            self._file.run("DELETE FROM tasks WHERE client = ? AND jobs = ?", row)
+        except DatabaseUnavailable as error:
+            log.warning("a task is not forgotten: %s", error)
 
     def tasks(self, client: str | None) -> tuple[Task, ...]:
         """Those that have not been finished, oldest first; of very many the newest."""

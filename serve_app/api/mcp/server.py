@@ -23,6 +23,7 @@ from starlette.requests import Request
 from serve_app.api.errors import UNFORESEEN, ApiError, did_you_mean, validation_message
 from serve_app.api.mcp.results import refusal
 from serve_app.api.mcp.tools import TOOLS, Call
+from serve_app.api.openai.addresses import own_address
 from storage.errors import StorageError
 
 log = logging.getLogger("cyberimage.mcp")
@@ -75,7 +76,7 @@ def _call(context: Context) -> Call:
     return Call(
         services=request.app.state.services,
         caller=request.state.caller,
-        root=str(request.base_url).rstrip("/"),
+        root=own_address(request),
         report=context.session.report_progress,
     )
 

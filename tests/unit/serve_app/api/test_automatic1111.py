@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
+from contextlib import closing
 from io import BytesIO
 from typing import Any
 
@@ -13,6 +15,7 @@ from in_process import Workshop
 from PIL import Image
 
 from deployments.errors import OutOfMemory
+from serve_app.api import shared_file
 
 KEYS = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
 #: What SillyTavern and webuiapi send beside what is wanted.
@@ -171,6 +174,26 @@ async def test_an_idempotency_key_makes_the_pictures_once(client: httpx.AsyncCli
     again = await txt2img(client, {"Idempotency-Key": "once"}, **body)
     assert again["info"]["job_ids"] == first["info"]["job_ids"]
     assert len(again["images"]) == 10
+
+
+async def test_jobs_that_are_queued_are_answered_though_the_clients_file_is_locked(
+    client: httpx.AsyncClient, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_file, "PATIENCE_S", 0.1)
+    await checkpoint(client)  # makes the file
+    with closing(sqlite3.connect(workshop.folder / "automatic1111.sqlite3")) as other:
+        other.execute("BEGIN IMMEDIATE")  # may be read still, so that the model is found
+        answer = await txt2img(client, prompt="x")
+    assert len(answer["images"]) == 1
+    assert sum(workshop.stores.jobs.counts().values()) == 1
+
+
+async def test_a_damaged_clients_file_is_begun_anew(client: httpx.AsyncClient, workshop: Workshop) -> None:
+    await client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "sketch"})
+    (workshop.folder / "automatic1111.sqlite3").write_bytes(b"noise" * 9999)
+    assert await checkpoint(client) == "paint"
+    await client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "sketch"})
+    assert await checkpoint(client) == "sketch"
 
 
 async def test_image_to_image_is_refused_with_what_there_is_instead(idle: httpx.AsyncClient) -> None:

@@ -54,3 +54,13 @@ def test_of_very_many_choices_and_tasks_the_oldest_are_forgotten(
 def test_a_file_that_cannot_be_used_is_told_as_a_database_away(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="cannot be used"):
         Clients(tmp_path).checkpoint("ann")
+
+
+def test_beginning_and_finishing_a_task_whose_jobs_are_queued_fails_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = Task(id="a", jobs=(JobId("a-1"),))
+    Clients(tmp_path).begin("ann", task)
+    Clients(tmp_path).finish("ann", task)
+    for words in ("a task is not remembered", "a task is not forgotten"):
+        assert words in caplog.text

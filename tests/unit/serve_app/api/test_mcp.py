@@ -18,6 +18,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ImageContent, TextContent
+from openai_requests import paint
 from PIL import Image
 
 from deployments.errors import OutOfMemory
@@ -28,6 +29,7 @@ KEYS = {"api_keys": "ann-key,bob-key", "admin_keys": "root-key"}
 ANN, BOB = ({"Authorization": f"Bearer {name}-key"} for name in ("ann", "bob"))
 HEADERS = {"Accept": "application/json, text/event-stream"}
 ODD = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\\ud800"}}'
+PROXY = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "studio.example", "X-Forwarded-Prefix": "/paint"}
 LISTING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
@@ -93,6 +95,15 @@ async def test_a_prompt_becomes_a_picture_with_its_ids(
     (shown,) = pictures(result)
     assert (shown.format, shown.size) == ("PNG", (64, 48))
     assert (await client.get(image["url"])).status_code == 200
+
+
+async def test_addresses_are_what_the_caller_can_reach_as_in_openais_api(client: httpx.AsyncClient) -> None:
+    (item,) = (await paint(client, response_format="url", headers=PROXY)).json()["data"]
+    async with talking(client, PROXY) as session:
+        (made,) = facts(await session.call_tool("generate_image", {"prompt": "x"}))["images"]
+        (listed, _) = facts(await session.call_tool("list_recent", {}))["images"]
+    assert item["url"] == f"https://studio.example/paint/v1/images/{item['id']}/content"
+    assert made["url"] == listed["url"] == f"https://studio.example/paint/api/image/{made['id']}"
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
