@@ -18,6 +18,8 @@ DOTENV = Path(".env")
 #: Beyond these a limit is none, and the arithmetic of dates and bytes ends.
 MOST_DAYS = 36_500
 MOST_GIGABYTES = 1_000_000
+#: What Pillow decodes without a warning of a decompression bomb, which the models' processes refuse.
+MOST_PIXELS = 89_478_485
 #: What `models` may be beside the path of a file.
 MODEL_SETS = ("auto", "demo", "full")
 
@@ -90,7 +92,9 @@ class Settings(BaseSettings):
         default=30, gt=1, le=86_400, description="How long a claim holds without being renewed."
     )
     max_upload_mb: float = Field(default=25, gt=0, le=1_000_000, description="Largest picture to upload, MB.")
-    max_upload_pixels: int = Field(default=50_000_000, gt=0)
+    max_upload_pixels: int = Field(
+        default=50_000_000, gt=0, le=MOST_PIXELS, description="Largest picture to upload, pixels."
+    )
 
     keep_days: float | None = Field(
         default=None,

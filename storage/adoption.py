@@ -19,8 +19,8 @@ from storage.files import MediaFiles
 from storage.jobs import Job, JobId, JobStatus, JobStore, JobType
 from storage.media import Media, MediaId, MediaIndex, MediaType
 
-#: A file of this age is no finished output of a job that still runs, nor is one from before the database.
-LONGEST_RUN = timedelta(hours=1)
+#: Younger files are left to the server that runs: it removes what a run left that did not end in order.
+SETTLED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +47,14 @@ class Adoption:
         self._files = files
 
     def find(self, *, now: datetime, served: bool = True) -> Iterator[Found]:
-        """The files without a row, oldest day first; none that a running job may have made.
+        """The files without a row, oldest day first; none from the time since the first processing job began.
 
-        `served`: a server runs on the database.
+        `served`: a server is known to run on the database.
         """
-        old = max(self._media.born, now - LONGEST_RUN) if served else now
+        old = max(self._media.born, now - SETTLED) if served else now
+        # Before the rows are read: a job that completes in between has its rows by then.
+        since = self._jobs.processing_since()
+        old = old if since is None else min(old, since)
         for file_path in self._files.strangers(self._media.file_paths(), older_than=old):
             yield Found(file_path=file_path, media=_read(self._files.path(file_path), file_path))
 

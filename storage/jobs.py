@@ -358,6 +358,10 @@ class JobStore(Protocol):
         """The processing jobs on which this owner has a claim."""
         ...
 
+    def processing_since(self) -> datetime | None:
+        """When the first of the processing jobs began, whoever runs them; None if there are none."""
+        ...
+
     def recover(
         self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
     ) -> dict[JobId, JobStatus]:
@@ -378,9 +382,10 @@ class JobStore(Protocol):
         """pending -> cancelled for all (of a client); those that were cancelled."""
         ...
 
-    def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
+    def delete(self, job_id: JobId, *, with_source: bool = False) -> tuple[Media, ...] | None:
         """Remove an ended job with its media rows and return those, so that the files can go too.
 
+        `with_source`: and its source picture's, if that was sent along with a job and no other job names it.
         None if the job is unknown or has not ended.
         """
         ...

@@ -12,6 +12,9 @@ from storage.tags import Tag, TagUse
 MediaId = NewType("MediaId", str)
 MediaType = Literal["image", "video"]
 
+#: The `source` in the metadata of an upload that came with its job.
+SENT_ALONG = "input_reference"
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -45,6 +48,11 @@ class Media:
     @property
     def is_upload(self) -> bool:
         return self.job_id is None
+
+    @property
+    def sent_along(self) -> bool:
+        """An upload that came with its job, so that its sender was not told its id."""
+        return self.is_upload and self.metadata.get("source") == SENT_ALONG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

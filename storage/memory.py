@@ -260,6 +260,10 @@ class MemoryJobStore:
         held = [job for job in self._of_status(JobStatus.PROCESSING) if job.lease_owner == owner]
         return tuple(sorted(job.id for job in held))
 
+    def processing_since(self) -> datetime | None:
+        begun = (job.started_at for job in self._of_status(JobStatus.PROCESSING))
+        return min((each for each in begun if each is not None), default=None)
+
     def recover(
         self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
     ) -> dict[JobId, JobStatus]:
@@ -302,16 +306,17 @@ class MemoryJobStore:
                 self.request_cancel(job.id, now=now)
             return tuple(sorted(job.id for job in cleared))
 
-    def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
+    def delete(self, job_id: JobId, *, with_source: bool = False) -> tuple[Media, ...] | None:
         with self._lock:
             job = self._jobs.get(job_id)
             if job is None or not job.status.ended:
                 return None
             outputs = self._media.of_job(job_id)
-            for media in outputs:
-                self._media.delete(media.id)
             self._delete(job)
-            return outputs
+            gone = outputs + (self._unused_source(job) if with_source else ())
+            for media in gone:
+                self._media.delete(media.id)
+            return gone
 
     def forget(self, *, ended_before: datetime, limit: int) -> int:
         with self._lock:
@@ -385,6 +390,13 @@ class MemoryJobStore:
     def _sources_of_unfinished(self) -> frozenset[str]:
         unfinished = [job for job in self._all() if not job.status.ended and job.type == "i2v"]
         return frozenset(str(job.settings.get("source_image_id")) for job in unfinished)
+
+    def _unused_source(self, job: Job) -> tuple[Media, ...]:
+        """The picture that was sent along with a deleted job, if no other names it."""
+        source_id = job.settings.get("source_image_id")
+        source = None if source_id is None else self._media.get(source_id)
+        named = any(each.settings.get("source_image_id") == source_id for each in self._all())
+        return () if source is None or named or not source.sent_along else (source,)
 
     def _pending(self, job_id: JobId) -> Job | None:
         job = self._jobs.get(job_id)

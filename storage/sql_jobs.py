@@ -61,7 +61,7 @@ from storage.rows import (
 )
 from storage.schema import is_clip, is_completed, spent_keys, state
 from storage.schema import jobs as table
-from storage.sql_media import delete_media_of_job, insert_media
+from storage.sql_media import delete_media_of_job, delete_unused_source, insert_media
 from storage.sql_places import last_place, lock_queue, new_place, pending_place, place_before
 from storage.sql_resends import first_sent, sent_again
 from storage.sql_upkeep import delete_jobs, expendable_jobs, expired_keys, request_of_spent_key
@@ -74,6 +74,7 @@ _SUBMITTED_BEFORE = select(table).where(
 )
 _IS_PENDING = table.c.status == JobStatus.PENDING.value
 _IS_PROCESSING = table.c.status == JobStatus.PROCESSING.value
+_PROCESSING_SINCE = select(func.min(table.c.started_at)).where(_IS_PROCESSING)
 _PENDING_COUNT = select(func.count()).select_from(table).where(_IS_PENDING)
 _PAUSED = select(state.c.value).where(state.c.key == "paused")
 
@@ -295,6 +296,11 @@ class SqlJobStore:
     def held(self, *, owner: str) -> tuple[JobId, ...]:
         return self._ids(_IS_PROCESSING, table.c.lease_owner == owner)
 
+    def processing_since(self) -> datetime | None:
+        with self._database.read() as connection:
+            since: datetime | None = connection.scalar(_PROCESSING_SINCE)
+        return since
+
     def recover(
         self, *, owner: str, now: datetime, max_attempts: int, error: JobError, only_expired: bool = False
     ) -> dict[JobId, JobStatus]:
@@ -334,14 +340,19 @@ class SqlJobStore:
         with self._database.write() as connection:
             return tuple(sorted(JobId(each) for each in connection.scalars(change.returning(table.c.id))))
 
-    def delete(self, job_id: JobId) -> tuple[Media, ...] | None:
+    def delete(self, job_id: JobId, *, with_source: bool = False) -> tuple[Media, ...] | None:
+        query = select(table.c.status, table.c.settings).where(table.c.id == job_id).with_for_update()
         with self._database.write() as connection:
-            status = connection.scalar(select(table.c.status).where(table.c.id == job_id).with_for_update())
-            if status is None or not JobStatus(status).ended:
+            if with_source:
+                lock_queue(connection)  # Or a job that names the picture, too, could come or go meanwhile.
+            row = connection.execute(query).one_or_none()
+            if row is None or not JobStatus(row.status).ended:
                 return None
-            outputs = delete_media_of_job(connection, job_id)
+            gone = delete_media_of_job(connection, job_id)
             delete_jobs(connection, [job_id])
-            return outputs
+            if with_source and (source_id := row.settings.get("source_image_id")) is not None:
+                gone += delete_unused_source(connection, source_id)
+            return gone
 
     def forget(self, *, ended_before: datetime, limit: int) -> int:
         # Looked for outside of the transaction: it takes a while, and what is found stays as it is.

@@ -26,7 +26,7 @@ from storage.jobs import JobStatus
 from storage.keyset import above, newest_first
 from storage.media import Life, Media, MediaId, MediaPage, MediaQuery
 from storage.rows import media_from_row, media_values, whole_seed
-from storage.schema import jobs, state
+from storage.schema import is_clip, jobs, state
 from storage.schema import media as table
 from storage.sql_places import lock_queue
 from storage.sql_tags import have_tags, lock_tags, spellings, tag_names, write_tags
@@ -39,6 +39,11 @@ _BORN = select(state.c.value).where(state.c.key == "born")
 _IS_LIFE = state.c.key == "life"
 _ALL = select(table, tag_names)
 _ONE = _ALL.where(table.c.id == bindparam("media_id"))
+_NAMED_BY = (
+    select(jobs.c.id)
+    .where(is_clip, jobs.c.settings["source_image_id"].as_string() == bindparam("source_id"))
+    .limit(1)
+)
 _OF_JOB = _ALL.where(table.c.job_id == bindparam("job_id")).order_by(table.c.number, table.c.id)
 
 
@@ -185,6 +190,18 @@ def delete_media_of_job(connection: Connection, job_id: str) -> tuple[Media, ...
     outputs = media_of_job(connection, job_id)
     connection.execute(delete(table).where(table.c.job_id == job_id))
     return outputs
+
+
+def delete_unused_source(connection: Connection, media_id: str) -> tuple[Media, ...]:
+    """Remove a picture's row that was sent along with a job, if no job names it, and return it.
+
+    Part of the caller's transaction, which has locked the queue.
+    """
+    row = connection.execute(_ONE, {"media_id": media_id}).one_or_none()
+    if row is None or not _media(row).sent_along or connection.scalar(_NAMED_BY, {"source_id": media_id}):
+        return ()
+    connection.execute(delete(table).where(table.c.id == media_id))
+    return (_media(row),)
 
 
 def _sources_of_unfinished(connection: Connection) -> frozenset[str]:

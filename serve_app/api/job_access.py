@@ -51,9 +51,14 @@ async def cancel_job(services: Services, job_id: JobId) -> JobStatus:
     return before
 
 
-async def delete_job(services: Services, job_id: JobId) -> tuple[Media, ...] | None:
-    """Delete an ended job with its media; None if it is not there or has not ended."""
-    media = await services.blocking(services.jobs.delete, job_id)
+async def delete_job(
+    services: Services, job_id: JobId, *, with_source: bool = False
+) -> tuple[Media, ...] | None:
+    """Delete an ended job with its media; None if it is not there or has not ended.
+
+    `with_source`: and with the picture that was sent along with it, unless another job names that.
+    """
+    media = await services.blocking(services.jobs.delete, job_id, with_source=with_source)
     for item in media or ():
         await services.blocking(services.files.delete, item.file_path)
     return media

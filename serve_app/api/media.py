@@ -91,8 +91,11 @@ async def upload(
     return {"id": media.id, "width": media.width, "height": media.height, "url": media_url(media, root)}
 
 
-def store_upload(services: Services, data: bytes, client: str | None) -> Media:
-    """Keep a picture that a client sent. Raises UploadRejected, UploadTooLarge, DiskFull."""
+def store_upload(services: Services, data: bytes, client: str | None, *, source: str = "upload") -> Media:
+    """Keep a picture that a client sent; `source` says in its metadata how.
+
+    Raises UploadRejected, UploadTooLarge, DiskFull.
+    """
     settings = services.settings
     max_bytes = int(settings.max_upload_mb * 1e6)
     picture = normalise_upload(data, max_bytes=max_bytes, max_pixels=settings.max_upload_pixels)
@@ -105,7 +108,7 @@ def store_upload(services: Services, data: bytes, client: str | None) -> Media:
         created_at=now,
         width=picture.width,
         height=picture.height,
-        metadata={"type": "image", "source": "upload"},
+        metadata={"type": "image", "source": source},
     )
     services.media.add(media, client=client)
     return media

@@ -41,7 +41,12 @@ def adopt(
             adoption = Adoption(stores.jobs, stores.media, LocalMediaFiles(settings.media_dir))
             served = around.server().find(settings) is not None
             taken = _adopt(adoption, around, dry_run=dry_run, served=served)
-            if not (dry_run or served):
+            running_since = stores.jobs.processing_since()
+            if running_since is not None:
+                since = local_time(running_since.isoformat())
+                note = f"note: files written since {since} are left: processing jobs may have made them"
+                around.err.print(note, style="yellow")
+            elif not (dry_run or served):
                 stores.media.set_life(None)  # What is left is not for the next start to sweep.
     except (StorageError, OSError) as error:
         raise CommandError(str(error)) from error

@@ -26,7 +26,7 @@ from serve_app.api.submission import Idempotency, check_source, new_job, submit
 from serve_app.api.submit import IdempotencyKey
 from serve_app.api.validation import check_prompt, choose_negative_prompt, complete_settings
 from storage.jobs import Job
-from storage.media import Media
+from storage.media import SENT_ALONG, Media
 
 router = APIRouter(tags=["OpenAI"], route_class=TellingRoute)
 
@@ -94,7 +94,9 @@ async def _submit_animation(
             return await submit(services, caller, _of_source(job, first.settings["source_image_id"]), once)
     assert reference.data is not None
     async with services.decoding:
-        source = await services.blocking(store_upload, services, reference.data, caller.client)
+        source = await services.blocking(
+            store_upload, services, reference.data, caller.client, source=SENT_ALONG
+        )
     added = None
     try:
         added = await submit(services, caller, _of_source(job, source.id), once)

@@ -99,11 +99,14 @@ async def content(
 
 @router.delete("/{video_id}", responses={200: {"model": replies.VideoDeleted}})
 async def delete(video_id: Name, services: Injected, caller: CalledBy) -> dict[str, Any]:
-    """Delete a video with its file; one that waits or runs is cancelled first."""
+    """Delete a video with its file; one that waits or runs is cancelled first.
+
+    The picture that was sent with it goes too, unless another job names it.
+    """
     job = await _find(services, caller, video_id)
     if not job.status.ended:
         await _stop(services, job)
-    await delete_job(services, job.id)
+    await delete_job(services, job.id, with_source=True)
     return {"id": job.id, "object": "video.deleted", "deleted": True}
 
 

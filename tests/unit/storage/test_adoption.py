@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +17,11 @@ from storage.adoption import Adoption, Found
 from storage.files import LocalMediaFiles
 from storage.jobs import JobId, JobStatus
 from storage.media import MediaId, MediaQuery
+from tests.unit.storage.job_examples import WORKER_DIED, job, media
 
 NOW = datetime.now(UTC)
 LAST_YEAR = NOW - timedelta(days=400)
+SECOND = timedelta(seconds=1)
 METADATA = {
     "model_id": "demo-flux",
     "prompt": "a fox",
@@ -138,3 +141,32 @@ def test_a_file_of_a_job_that_may_still_run_is_let_alone(adoption: Adoption, fil
     files.write(MediaId("new"), "image", encode_png(PIXELS, METADATA), NOW)
     assert not list(adoption.find(now=datetime.now(UTC)))
     assert list(adoption.find(now=datetime.now(UTC) + timedelta(hours=2)))
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_file_that_a_processing_job_may_have_made_is_let_alone_however_long_it_runs(
+    adoption: Adoption, sql_stores: Stores, files: LocalMediaFiles, served: bool
+) -> None:
+    left_behind(files, "fox", encode_png(PIXELS, METADATA))
+    for name, began in (("before", LAST_YEAR + SECOND), ("first", LAST_YEAR - SECOND), ("after", NOW)):
+        sql_stores.jobs.add(job(name), max_pending=9)
+        sql_stores.jobs.claim(JobId(name), owner=name, now=began, lease_until=began)
+    assert not list(adoption.find(now=NOW, served=served))
+    sql_stores.jobs.fail(JobId("first"), owner="first", now=NOW, error=WORKER_DIED)
+    assert [found.file_path[-7:] for found in adoption.find(now=NOW, served=served)] == ["fox.png"]
+
+
+def test_a_job_can_complete_after_an_adoption_in_the_midst_of_its_run(
+    adoption: Adoption, sql_stores: Stores, files: LocalMediaFiles
+) -> None:
+    sql_stores.jobs.add(job("slow"), max_pending=9)
+    sql_stores.jobs.claim(JobId("slow"), owner="me", now=LAST_YEAR - SECOND, lease_until=NOW)
+    path = left_behind(files, "fox", encode_png(PIXELS, METADATA))
+    for found in adoption.find(now=NOW, served=False):
+        assert found.media is not None
+        adoption.adopt(found.media)
+    made = replace(media("fox", job_id="slow"), file_path=path)
+    assert sql_stores.jobs.complete(
+        JobId("slow"), owner="me", now=NOW, media=(made,), load_seconds=0, run_seconds=0
+    )
+    assert not list(adoption.find(now=NOW, served=False))

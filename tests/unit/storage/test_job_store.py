@@ -30,6 +30,7 @@ from storage.jobs import (
     Quota,
     Warmth,
 )
+from storage.media import SENT_ALONG, MediaId
 from storage.stores import Stores
 
 ME = "dispatcher-1"
@@ -591,3 +592,57 @@ def test_keys_are_forgotten_when_they_hold_no_longer(jobs: JobStore) -> None:
     assert jobs.forget_keys(now=NOON + KEY_LIFETIME - SECOND) == 0
     assert jobs.forget_keys(now=NOON + KEY_LIFETIME) == 1
     assert jobs.forget_keys(now=NOON + KEY_LIFETIME + SECOND) == 1
+
+
+def test_the_processing_jobs_have_run_since_the_first_of_them_began(jobs: JobStore) -> None:
+    assert jobs.processing_since() is None
+    add(jobs, "b", "a", "waiting")
+    for name, began in (("b", LATER), ("a", NOON)):
+        jobs.claim(JobId(name), owner=name, now=began, lease_until=LATER)
+    assert jobs.processing_since() == NOON
+    complete(jobs, "a", "a")
+    assert jobs.processing_since() == LATER
+    release(jobs, "b", "b")
+    assert jobs.processing_since() is None
+
+
+def add_animation(jobs: JobStore, name: str, source: str | None) -> None:
+    add(jobs, name, type="i2v", settings={"type": "i2v"} | ({"source_image_id": source} if source else {}))
+
+
+def test_a_picture_sent_along_goes_with_the_last_job_that_names_it(stores: Stores) -> None:
+    jobs, sent = stores.jobs, media("sent", job_id=None, source=SENT_ALONG)
+    stores.media.add(sent, client="ann")
+    for name in "abc":
+        add_animation(jobs, name, "sent")
+    assert jobs.delete(JobId("a"), with_source=True) is None, "it has not ended"
+    claim(jobs, "a")
+    complete(jobs, "a")
+    cancel(jobs, "b")
+    assert jobs.delete(JobId("a"), with_source=True) == (media("a-1", job_id="a", image_number=1),)
+    assert jobs.delete(JobId("b")) == ()
+    assert stores.media.get(sent.id) == sent
+    cancel(jobs, "c")
+    assert jobs.delete(JobId("c"), with_source=True) == (sent,)
+    assert stores.media.get(sent.id) is None
+
+
+def test_a_picture_sent_along_stays_with_a_job_that_is_deleted_alone(stores: Stores) -> None:
+    stores.media.add(media("sent", job_id=None, source=SENT_ALONG))
+    add_animation(stores.jobs, "a", "sent")
+    cancel(stores.jobs, "a")
+    assert stores.jobs.delete(JobId("a")) == ()
+    assert stores.media.get(MediaId("sent")) is not None
+
+
+@pytest.mark.parametrize("source", ["upload", "output", "gone", None])
+def test_no_other_source_goes_with_its_job(stores: Stores, source: str | None) -> None:
+    stores.media.add(media("upload", job_id=None, source="upload"))
+    add(stores.jobs, "made")
+    claim(stores.jobs, "made")
+    output = media("output", job_id="made", source=SENT_ALONG)
+    stores.jobs.complete(JobId("made"), owner=ME, now=LATER, media=(output,), load_seconds=1, run_seconds=1)
+    add_animation(stores.jobs, "a", source)
+    cancel(stores.jobs, "a")
+    assert stores.jobs.delete(JobId("a"), with_source=True) == ()
+    assert stores.media.file_paths() == {"2026/03/01/upload.png", "2026/03/01/output.png"}

@@ -8,12 +8,13 @@ from threading import Barrier
 from typing import TypeVar
 
 import pytest
-from job_examples import LATER, NOON, WORKER_DIED, job
+from job_examples import LATER, NOON, WORKER_DIED, job, media
 from sqlalchemy.exc import StatementError
 
 from storage.errors import DatabaseUnavailable, QueueFull
 from storage.group_commit import GroupCommit
 from storage.jobs import Job, JobId, JobStatus
+from storage.media import SENT_ALONG
 from storage.stores import Stores
 
 THREADS = 8
@@ -54,6 +55,17 @@ def test_one_of_a_completion_and_a_failure_and_a_cancellation_wins(stores: Store
         lambda: stores.jobs.finish_cancel(JobId("a"), owner="me", now=NOON),
     ]
     assert sum(at_once(lambda number: endings[number % 3]())) == 1
+
+
+def test_one_of_the_last_jobs_that_name_a_picture_takes_it_along(stores: Stores) -> None:
+    sent = media("sent", job_id=None, source=SENT_ALONG)
+    stores.media.add(sent)
+    for number in range(THREADS):
+        animation = job(str(number), type="i2v", settings={"source_image_id": "sent"})
+        stores.jobs.add(animation, max_pending=99)
+    stores.jobs.clear(now=NOON)
+    gone = at_once(lambda number: stores.jobs.delete(JobId(str(number)), with_source=True))
+    assert sorted(gone, key=str) == [(), *[()] * (THREADS - 2), (sent,)]
 
 
 def test_the_queue_takes_exactly_as_many_as_it_may(stores: Stores) -> None:

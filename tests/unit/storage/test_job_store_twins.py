@@ -214,6 +214,7 @@ class Twins(RuleBasedStateMachine):
         soon = NOON + timedelta(hours=1)
         self.both(lambda stores: stores.webhooks.due(now=soon, limit=99))
         self.both(lambda stores: stores.jobs.held(owner="me"))
+        self.both(lambda stores: stores.jobs.processing_since())
 
     @invariant()
     def only_legal_transitions(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from storage.cursors import Mark, encode_cursor
 from storage.jobs import JobId, JobStatus, Quota, Resend
-from storage.media import MediaId, MediaQuery
+from storage.media import SENT_ALONG, MediaId, MediaQuery
 from storage.stores import Stores
 from storage.tags import Tag
 
@@ -147,6 +147,13 @@ def _tag(stores: Stores) -> None:
     stores.media.set_tags(MediaId("m"), [Tag("sea")])
 
 
+def _delete_with_source(stores: Stores) -> None:
+    stores.media.add(media("m", job_id=None, source=SENT_ALONG))
+    stores.jobs.add(job("a", type="i2v", settings={"source_image_id": "m"}), max_pending=9)
+    stores.jobs.clear(now=NOON)
+    assert len(stores.jobs.delete(JobId("a"), with_source=True) or ()) == 1
+
+
 def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores) -> None:
     again = Resend(count=1, since=NOON)
     lines = plan(sql_stores, lambda stores: stores.jobs.first_sent("ann", "h", again))
@@ -164,6 +171,8 @@ def test_a_request_that_was_sent_before_is_read_from_an_index(sql_stores: Stores
         lambda stores: stores.jobs.renew(owner="me", lease_until=LATER),
         lambda stores: stores.jobs.cancel_requests(owner="me"),
         lambda stores: stores.jobs.held(owner="me"),
+        lambda stores: stores.jobs.processing_since(),
+        _delete_with_source,
         lambda stores: stores.jobs.clear(now=NOON),
         lambda stores: stores.jobs.counts(),
         lambda stores: stores.jobs.counts(client="ann"),

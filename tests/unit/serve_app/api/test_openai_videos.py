@@ -250,6 +250,35 @@ async def test_a_picture_makes_it_an_animation(client: httpx.AsyncClient, worksh
     assert (source.width, source.height, source.is_upload) == (32, 16, True)
 
 
+async def test_deleting_takes_the_picture_along_that_was_sent(
+    client: httpx.AsyncClient, workshop: Workshop
+) -> None:
+    video = await made(client, workshop, picture=picture(32, 16))
+    assert len(workshop.media_files()) > 1
+    again = (await client.post(f"/api/jobs/{video.id}/retry")).json()["job_id"]
+    await workshop.ended(again)
+    assert (await client.delete(f"{VIDEOS}/{video.id}")).status_code == 200
+    source_id = workshop.job(again).settings["source_image_id"]
+    assert (await client.get(f"/api/image/{source_id}")).status_code == 200
+    assert (await client.delete(f"{VIDEOS}/{again}")).status_code == 200
+    assert workshop.media_files() == []
+    assert workshop.stores.media.get(source_id) is None
+
+
+async def test_deleting_leaves_a_picture_whose_id_was_told(idle: httpx.AsyncClient) -> None:
+    upload = (await idle.post("/api/upload", files={"file": picture(32, 16)})).json()
+    video = (await film(idle, **{"input_reference[file_id]": upload["id"]})).json()
+    assert (await idle.delete(f"{VIDEOS}/{video['id']}")).status_code == 200
+    assert (await idle.get(upload["url"])).status_code == 200
+
+
+async def test_the_native_api_deletes_a_video_alone(idle: httpx.AsyncClient, workshop: Workshop) -> None:
+    video = (await film(idle, picture=picture(32, 16))).json()
+    await idle.post(f"/api/jobs/{video['id']}/cancel")
+    assert (await idle.delete(f"/api/jobs/{video['id']}")).status_code == 200
+    assert len(workshop.media_files()) == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -11,7 +11,9 @@ from deployments.encoding import encode_png
 from serve_app.server import ServerInfo
 from storage import open_stores
 from storage.files import LocalMediaFiles
+from storage.jobs import JobId
 from storage.media import Life, MediaId
+from tests.unit.storage.job_examples import job
 from tests.unit.storage.test_adoption import METADATA, PIXELS
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
@@ -56,6 +58,22 @@ def test_where_no_server_runs_young_files_are_taken_in_and_none_is_left_to_sweep
     assert f"took in {taken} file" in run("adopt", server=lambda: control).stdout
     with open_stores(url) as stores:
         assert stores.media.life == (life if running else None)
+
+
+@pytest.mark.parametrize("running", [INFO, None], ids=["running", "not running"])
+def test_the_outputs_of_a_processing_job_are_left_and_that_is_told(
+    run, tmp_path: Path, lost: list[str], running: ServerInfo | None
+) -> None:
+    began, life = LONG_AGO - timedelta(minutes=1), Life(LONG_AGO, datetime.now(UTC))
+    with open_stores(f"sqlite:///{tmp_path}/data/cyberimage.sqlite3") as stores:
+        stores.media.set_life(life)
+        stores.jobs.add(job("slow"), max_pending=1)
+        stores.jobs.claim(JobId("slow"), owner="cluster", now=began, lease_until=began)
+    result = run("adopt", server=lambda: FakeControl(running=running))
+    assert result.stdout.splitlines() == ["took in 0 files"]
+    assert "are left: processing jobs may have made them" in result.stderr
+    with open_stores(f"sqlite:///{tmp_path}/data/cyberimage.sqlite3") as stores:
+        assert stores.media.life == life
 
 
 def test_a_dry_run_takes_nothing_in(run, tmp_path: Path, lost: list[str]) -> None:
