@@ -15,11 +15,13 @@ CGROUP = Path("/sys/fs/cgroup")
 DEVICES = "CUDA_VISIBLE_DEVICES"
 #: Set for the server's processes where `DEVICES` hid all GPUs: Ray gives nobody a logical GPU beside that.
 CPU_ONLY = "CYBERIMAGE_CPU_ONLY"
+#: What nvidia-smi prints for the memory of a GPU that has none of its own.
+UNTOLD = frozenset({"[N/A]", "[Not Supported]"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
-    """One GPU; memory in bytes."""
+    """One GPU; memory in bytes: the machine's main memory where the GPU shares it."""
 
     name: str
     memory: int
@@ -55,12 +57,17 @@ def _chosen(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
-    """Lines `name, total MiB, free MiB` as GPUs; lines of another form are passed over."""
+    """Lines `name, total MiB, free MiB` as GPUs; lines of another form are passed over.
+
+    For a GPU with unified memory, such as a GB10, the driver reports none.
+    """
     gpus = []
     for line in text.splitlines():
         match [part.strip() for part in line.rsplit(",", 2)]:
             case [name, total, free] if total.isdigit() and free.isdigit():
                 gpus.append(Gpu(name=name, memory=int(total) << 20, free_memory=int(free) << 20))
+            case [name, total, free] if {total, free} <= UNTOLD and name[:1] not in ("", "["):
+                gpus.append(Gpu(name=name, memory=total_ram(), free_memory=free_ram()))
     return tuple(gpus)
 
 

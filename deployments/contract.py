@@ -40,10 +40,15 @@ class GenerationRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loading:
-    """Weights are being downloaded or loaded. `fraction` is 0 to 1, None when unknown."""
+    """Weights are being downloaded or loaded.
+
+    `fraction`: how much of a download is done, 0 to 1; None while that is unknown, and when there is none.
+    `replaces`: whether another model was loaded before.
+    """
 
     message: str
     fraction: float | None = None
+    replaces: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -139,8 +140,9 @@ class Family:
         spec = run.spec
         if self._loaded is None or self._loaded.spec != spec:
             refuse_unusable_gpu(spec)
-            files = self._fetch(spec, progress=run.report_loading)
-            run.report_loading(f"Loading {spec.name}")
+            report = partial(run.report_loading, replaces=self._loaded is not None)
+            files = self._fetch(spec, progress=report)
+            report(f"Loading {spec.name}")
             self._loaded = self._load(spec, files)
             run.check()
         return self._loaded

@@ -77,8 +77,8 @@ class FakeFamily:
             ended: set[str] = set()
             model = requests[0].model
             if self._loaded != model.name:
+                loading = Loading(message=f"Loading {model.name}", replaces=self._loaded is not None)
                 for request in requests:
-                    loading = Loading(message=f"Loading {model.name}", fraction=0.5)
                     yield JobEvent(job_id=request.job_id, event=loading)
                 self._loaded = model.name
             async with aclosing(self._paint(requests, fault)) as events:

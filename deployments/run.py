@@ -42,9 +42,9 @@ class Run:
         """Whether the sample's job has not ended yet."""
         return sample.job_id in self._missing
 
-    def report_loading(self, message: str, fraction: float | None = None) -> None:
+    def report_loading(self, message: str, fraction: float | None = None, *, replaces: bool = False) -> None:
         self.check()
-        loading = Loading(message=message, fraction=fraction)
+        loading = Loading(message=message, fraction=fraction, replaces=replaces)
         self.report(JobEvent(job_id=job_id, event=loading) for job_id in self._missing)
 
     def report(self, events: Iterable[JobEvent]) -> None:

@@ -40,8 +40,8 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """How far a run has come: seconds since its claim, and since its first step (None before it), and the
-    share of its steps that are done."""
+    """How far a run has come: seconds since its claim, less a download, and since its first step (None before
+    it), and the share of its steps that are done."""
 
     elapsed_s: float
     running_s: float | None = None
@@ -94,7 +94,7 @@ class Estimator:
         return known[nearest] * size.work / nearest.work
 
     def load_s(self, model: str, warmth: Warmth) -> float | None:
-        """From the claim to the first step. None: nothing is known.
+        """From the claim to the first step, less a download. None: nothing is known.
 
         Of a model that has run, but never so, the next best kind of start tells, or how others started.
         """

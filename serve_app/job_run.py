@@ -107,9 +107,12 @@ class JobRun:
         self._desk = desk
         self._load = load
         self._loads = False
+        self._replaces = False
         self._progress = ProgressWriter(self._write_progress)
         self._media: list[Media] = []
+        #: Put off by the time that a download takes: the next run that loads the model has none.
         self._begun = time.monotonic()
+        self._downloaded_at: float | None = None
         self._first_step: float | None = None
         self._done = 0.0
         self._generating = False
@@ -226,8 +229,10 @@ class JobRun:
 
     async def _take(self, event: Event) -> None:
         match event:
-            case Loading(message=message):
-                self._loads = True
+            case Loading(message=message, fraction=fraction, replaces=replaces):
+                self._loads, self._replaces = True, replaces
+                if fraction is not None:
+                    self._leave_out_download()
                 self._say(Phase.LOADING, message)
             case Progress(step=step, total_steps=total):
                 self._first_step = self._first_step or time.monotonic()
@@ -247,6 +252,13 @@ class JobRun:
                 raise _Rejected(code, message, hint)
             case _:
                 assert_never(event)
+
+    def _leave_out_download(self) -> None:
+        """Begin later by what has passed since the download was last heard of."""
+        now = time.monotonic()
+        if self._downloaded_at is not None:
+            self._begun += now - self._downloaded_at
+        self._downloaded_at = now
 
     @property
     def _steps(self) -> tuple[int, int]:
@@ -309,16 +321,19 @@ class JobRun:
             await self._end_cancelled()
 
     def _seconds(self) -> tuple[float, float]:
-        """From the claim to the first step, and from there until now."""
+        """From the claim to the first step, less a download, and from there until now."""
         now = time.monotonic()
         first_step = self._first_step or now
         return first_step - self._begun, now - first_step
 
     @property
     def _warmth(self) -> Warmth:
+        """As the worker tells: the run was judged by a reading of the cluster that may have been old."""
         if not self._loads:
             return Warmth.WARM
-        return Warmth.COLD if self._load is Warmth.WARM else self._load
+        if self._replaces:
+            return Warmth.SWITCH
+        return Warmth.SWAP if self._load is Warmth.SWAP else Warmth.COLD
 
     async def _make_thumbnails(self) -> None:
         """The next job does not wait for them. One that fails is made when it is asked for."""

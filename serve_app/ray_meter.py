@@ -31,7 +31,8 @@ class RayMeter:
         )
         self._waiting = Gauge("cyberimage_waiting_jobs", description="Jobs that wait.", tag_keys=TAGS)
         self._wait_s = _seconds("wait", "From submit to start.", TAGS)
-        self._load_s = _seconds("load", "From start to the first step of a completed job.", (*TAGS, "warmth"))
+        load = "From start to the first step of a completed job, less a download."
+        self._load_s = _seconds("load", load, (*TAGS, "warmth"))
         self._run_s = _seconds("run", "From the first step to the end of a completed job.", TAGS)
 
     def ended(self, end: RunEnd) -> None:

@@ -170,8 +170,10 @@ async def test_only_the_first_request_loads(family):
 
 
 async def test_another_model_is_loaded_after_the_first_is_gone(family):
-    await events_of(family, JOB)
-    await events_of(family, generation_request(model_spec("flux", name="other")))
+    first = await events_of(family, JOB)
+    other = await events_of(family, generation_request(model_spec("flux", name="other")))
+    assert first[0] == Loading(message="Loading tiny-flux")
+    assert other[0] == Loading(message="Loading other", replaces=True)
     assert family.loaded_model == "other"
     assert len(Pipe.made) == 2
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from configs.errors import SettingsError
 from configs.hardware import Gpu, parse_gpus
@@ -221,10 +222,37 @@ def test_the_drivers_table_is_read_as_gpus() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "\n", "No devices were found", "GPU, [N/A], [N/A]", "1, 2"])
+@pytest.mark.parametrize("unknown", ["[N/A]", "[Not Supported]"])
+def test_a_gpu_with_unified_memory_has_the_machines(monkeypatch: pytest.MonkeyPatch, unknown: str) -> None:
+    monkeypatch.setattr("configs.hardware.total_ram", lambda: 120 << 30)
+    monkeypatch.setattr("configs.hardware.free_ram", lambda: 100 << 30)
+    gpu = Gpu(name="NVIDIA GB10", memory=120 << 30, free_memory=100 << 30)
+    assert parse_gpus(f"NVIDIA GB10, {unknown}, {unknown}\n") == (gpu,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "No devices were found",
+        "1, 2",
+        ", [N/A], [N/A]",
+        "[Unknown Error], [N/A], [N/A]",
+        "GPU, [Unknown Error], [Unknown Error]",
+        "GPU, 24564, [N/A]",
+    ],
+)
 def test_what_is_no_gpu_is_passed_over(text: str) -> None:
     assert parse_gpus(text) == ()
 
 
 def test_a_default_that_was_asked_for_is_passed_on() -> None:
     assert to_environment(load_settings(port=7860))["CYBERIMAGE_PORT"] == "7860"
+
+
+def test_a_picture_may_be_as_large_as_pillow_decodes_without_a_warning() -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert load_settings(max_upload_pixels=Image.MAX_IMAGE_PIXELS)
+    with pytest.raises(SettingsError, match="CYBERIMAGE_MAX_UPLOAD_PIXELS"):
+        load_settings(max_upload_pixels=Image.MAX_IMAGE_PIXELS + 1)

@@ -46,6 +46,13 @@ async def test_a_loaded_model_is_not_loaded_again() -> None:
     assert family.loaded_model is None
 
 
+async def test_it_tells_whether_a_model_takes_the_place_of_another() -> None:
+    family = FakeFamily()
+    for name, replaces in [("one", False), ("other", True)]:
+        event, *_ = await events_of(family, generation_request(model_spec("flux", name=name)))
+        assert event == Loading(message=f"Loading {name}", replaces=replaces)
+
+
 async def test_pictures_depend_on_prompt_and_seed_and_nothing_else() -> None:
     family, request = FakeFamily(), generation_request(FLUX, num_outputs=2)
     first, second = await artifacts_of(family, request)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from in_process import Workshop, until
+from in_process import Workshop, now, spec, until
 
 from configs.models import ModelSpec
+from configs.registry import Registry
+from deployments.contract import Event, GenerationRequest, Loading, Progress
 from deployments.errors import OutOfMemory
+from serve_app import fleet, job_run
+from serve_app.job_run import JobRun
 from serve_app.meter import RunEnd
 from storage.jobs import JobStatus, Warmth
 
@@ -66,3 +74,62 @@ async def test_a_run_records_what_it_found(workshop: Workshop) -> None:
         for model, warmth in [("paint", Warmth.COLD), ("paint", Warmth.WARM), ("sketch", Warmth.SWAP)]:
             (job,) = await workshop.ended(workshop.add(model))
             assert job.warmth is warmth
+
+
+@pytest.mark.parametrize(("gone", "warmth"), [(True, Warmth.COLD), (False, Warmth.SWITCH)])
+async def test_a_switch_is_told_from_a_start_though_the_cluster_was_not_read_between(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, gone: bool, warmth: Warmth
+) -> None:
+    monkeypatch.setattr(fleet, "CLUSTER_TTL_S", math.inf)
+    workshop.registry = Registry([spec("paint", "flux"), spec("ink", "flux")])
+    async with workshop.dispatching() as dispatcher:
+        await workshop.ended(workshop.add("paint"))
+        assert dispatcher._fleet.state.deployments["Flux"].replicas == 0, "read before the replica came up"
+        if gone:
+            await dispatcher._fleet.read_now()
+            await workshop.clients["Flux"].unload()
+            await workshop.family.unload()
+        ink = workshop.add("ink")
+        dispatcher.wake()
+        (job,) = await workshop.ended(ink)
+    assert job.warmth is warmth
+
+
+class Timed:
+    """In place of a SharedCall: events, each after so many seconds by `clock`."""
+
+    size = 1
+
+    def __init__(self, clock: list[float], *events: tuple[float, Event]) -> None:
+        self._clock = clock
+        self._events = events
+
+    async def events(self, request: GenerationRequest) -> AsyncIterator[Event]:
+        for seconds, event in self._events:
+            self._clock[0] += seconds
+            yield event
+
+    async def leave(self, job_id: str) -> None: ...
+
+
+async def test_a_download_does_not_count_as_loading(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(job_run, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    call: Any = Timed(
+        clock,
+        (3, Loading(message="Looking up")),
+        (1, Loading(message="Downloading", fraction=0.0)),
+        (900, Loading(message="Downloading", fraction=0.5)),
+        (900, Loading(message="Downloading", fraction=1.0)),
+        (1, Loading(message="Loading")),
+        (7, Progress(step=0, total_steps=2)),
+        (5, Progress(step=2, total_steps=2)),
+    )
+    lease_until = now() + timedelta(minutes=1)
+    job = workshop.stores.jobs.claim(workshop.add(), owner="me", now=now(), lease_until=lease_until)
+    assert job is not None
+    await JobRun(job, workshop.registry["paint"], call, workshop.dispatcher()._desk).execute()
+    ended = workshop.job(job.id)
+    assert (ended.load_seconds, ended.run_seconds, ended.warmth) == (12, 5, Warmth.COLD)
