@@ -31,8 +31,8 @@ from deployments.demo.training.clip_texts import trained_text_encoder
 from deployments.demo.training.ltx_autoencoder import new_autoencoder
 from deployments.demo.training.places import Places
 
-DECODER_MINUTES = 40.0
-FIRST_FRAME_SQUARES = 10.0
+DECODER_MINUTES = 120.0
+FIRST_FRAME_SQUARES = 20.0
 """Large things of strong contrast were less than 25 dB near otherwise: 16 pixels a latent are many."""
 WIDTH, HEADS, LAYERS = 128, 4, 5
 SHIFT = 2.0
