@@ -413,6 +413,7 @@ def _announced(info: ServerInfo) -> Iterator[Callable[[], None]]:
                 temporary.write_text(json.dumps(asdict(info), indent=2))
                 temporary.rename(file)
 
+    file.unlink(missing_ok=True)  # a killed server's
     announce()
     try:
         yield announce

@@ -215,7 +215,9 @@ def test_a_full_disk_keeps_no_server_from_starting(tmp_path: Path, monkeypatch: 
     info = ServerInfo(
         url="u", docs_url="d", dashboard_url=None, dashboard_token_file=None, data_dir=str(tmp_path), pid=1
     )
+    (tmp_path / "server.json").write_bytes(b"{}")  # a killed server's
     with server._alone(tmp_path), server._announced(info) as announce:
+        assert not (tmp_path / "server.json").exists()
         assert server.find(settings(data_dir=tmp_path)) is None
         full = False
         announce()
