@@ -3,9 +3,9 @@ MODELS ?= demo
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
-# Tests that start no Ray, so that several can run at once.
-ALONE := tests/models tests/spawn tests/fuzz tests/postgres \
-	$(filter-out tests/browser/test_jobs.py,$(wildcard tests/browser/test_*.py))
+# Tests that start no Ray, so that several can run at once; the longest files first.
+ALONE := tests/fuzz $(filter-out tests/browser/test_jobs.py,$(wildcard tests/browser/test_*.py)) \
+	tests/postgres tests/models tests/spawn
 # Python keeps what it has compiled, rather than each of a server's processes do it again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -37,7 +37,7 @@ run: install
 	$(BIN)/cyberimage up --models $(MODELS) --example
 
 test: lint unit
-	$(BIN)/python -m pytest $(ALONE) --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest $(ALONE) --numprocesses logical --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest --ignore tests/unit $(addprefix --ignore ,$(ALONE))
 
 unit: install-test
