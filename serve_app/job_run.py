@@ -106,8 +106,8 @@ class JobRun:
         self.memory: MemoryUse | None = None
         self._desk = desk
         self._load = load
-        self._loads = False
-        self._replaces = False
+        #: The last that was heard of it; None where the model was loaded.
+        self._loading: Loading | None = None
         self._progress = ProgressWriter(self._write_progress)
         self._media: list[Media] = []
         #: Put off by the time that a download takes: the next run that loads the model has none.
@@ -129,7 +129,7 @@ class JobRun:
     @property
     def answered(self) -> bool:
         """Whether a worker has the job."""
-        return self._loads or self.has_model
+        return self._loading is not None or self.has_model
 
     @property
     def has_model(self) -> bool:
@@ -139,7 +139,7 @@ class JobRun:
     @property
     def load(self) -> Warmth:
         """What the run found; until that shows, what it was judged to find."""
-        return self._warmth if self._loads or self.has_model else self._load
+        return self._warmth if self.answered else self._load
 
     def left_s(self, estimator: Estimator) -> float | None:
         """Seconds until the job ends. None: nothing is known."""
@@ -229,11 +229,11 @@ class JobRun:
 
     async def _take(self, event: Event) -> None:
         match event:
-            case Loading(message=message, fraction=fraction, replaces=replaces):
-                self._loads, self._replaces = True, replaces
-                if fraction is not None:
+            case Loading():
+                self._loading = event
+                if event.fraction is not None:
                     self._leave_out_download()
-                self._say(Phase.LOADING, message)
+                self._say(Phase.LOADING, event.message)
             case Progress(step=step, total_steps=total):
                 self._first_step = self._first_step or time.monotonic()
                 self._done = step / total if total else 0.0
@@ -329,9 +329,9 @@ class JobRun:
     @property
     def _warmth(self) -> Warmth:
         """As the worker tells: the run was judged by a reading of the cluster that may have been old."""
-        if not self._loads:
+        if self._loading is None:
             return Warmth.WARM
-        if self._replaces:
+        if self._loading.replaces:
             return Warmth.SWITCH
         return Warmth.SWAP if self._load is Warmth.SWAP else Warmth.COLD
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 from storage.database import file_of
 
 #: The file itself, and the two that SQLite keeps beside it; the log may hold what the file does not yet.
-_PARTS = ("", "-wal", "-shm")
+PARTS = ("", "-wal", "-shm")
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -39,11 +39,16 @@ def set_aside_if_damaged(url: str, *, now: datetime) -> SetAside | None:
         if problem is None:
             return None
         aside = file.with_name(f"{file.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
-        for part in _PARTS:
+        for part in PARTS:
             beside = file.with_name(file.name + part)
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + part))
     return SetAside(file=aside, problem=problem)
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is no database, or not a whole one. Errors that are not SQLite's own have no code."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGE
 
 
 def _problem(file: Path) -> str | None:
@@ -53,5 +58,5 @@ def _problem(file: Path) -> str | None:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        return str(error) if error.sqlite_errorcode & 0xFF in _DAMAGE else None
+        return str(error) if is_damage(error) else None
     return None if found == "ok" else found.splitlines()[-1]  # before that, it names the database: main

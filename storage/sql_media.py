@@ -197,11 +197,12 @@ def delete_unused_source(connection: Connection, media_id: str) -> tuple[Media, 
 
     Part of the caller's transaction, which has locked the queue.
     """
-    row = connection.execute(_ONE, {"media_id": media_id}).one_or_none()
-    if row is None or not _media(row).sent_along or connection.scalar(_NAMED_BY, {"source_id": media_id}):
+    found = (_media(row) for row in connection.execute(_ONE, {"media_id": media_id}).all())
+    sources = tuple(media for media in found if media.sent_along)
+    if not sources or connection.scalar(_NAMED_BY, {"source_id": media_id}):
         return ()
     connection.execute(delete(table).where(table.c.id == media_id))
-    return (_media(row),)
+    return sources
 
 
 def _sources_of_unfinished(connection: Connection) -> frozenset[str]:

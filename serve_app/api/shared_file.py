@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import DatabaseUnavailable
+from storage.recovery import PARTS, is_damage
 
 log = logging.getLogger("cyberimage.shared_file")
 
@@ -21,7 +22,7 @@ log = logging.getLogger("cyberimage.shared_file")
 PATIENCE_S = 5.0
 
 #: Of the file, and of those that SQLite may keep beside it.
-ENDINGS = ("", "-journal", "-wal", "-shm")
+ENDINGS = (*PARTS, "-journal")
 
 
 class SharedFile:
@@ -43,7 +44,7 @@ class SharedFile:
                 with self._locked(fcntl.LOCK_SH):
                     return self._run(statement, values)
             except sqlite3.DatabaseError as error:
-                if not _damaged(error):
+                if not is_damage(error):
                     raise
             with self._locked(fcntl.LOCK_EX):
                 return self._run_anew(statement, values)
@@ -69,7 +70,7 @@ class SharedFile:
         try:
             return self._run(statement, values)
         except sqlite3.DatabaseError as error:
-            if not _damaged(error):
+            if not is_damage(error):
                 raise
             log.warning("%s is damaged and begun anew: %s", self._file, error)
         for ending in ENDINGS:
@@ -80,7 +81,10 @@ class SharedFile:
         return self._file.with_name(self._file.name + ending)
 
 
-def _damaged(error: sqlite3.DatabaseError) -> bool:
-    # Errors of Python's own module have no code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+@contextmanager
+def best_effort(loss: str) -> Iterator[None]:
+    """Goes on behind the block where a file cannot be used, and logs what is lost by that."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        log.warning("%s: %s", loss, error)

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import OpenPage, card, free_port, prompt_field, quick_server, submit
+from tests.browser.conftest import OpenPage, card, prompt_field, quick_server, submit
+from tests.processes import free_port
 
 #: First load, all files as they travel.
 MOST_BYTES = 150_000

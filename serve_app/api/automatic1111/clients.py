@@ -7,15 +7,11 @@ The ingress processes share them, since a client's next request may come to anot
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve_app.api.shared_file import SharedFile
-from storage.errors import DatabaseUnavailable
+from serve_app.api.shared_file import SharedFile, best_effort
 from storage.jobs import JobId
-
-log = logging.getLogger("cyberimage.automatic1111")
 
 #: Kept of all clients; the oldest are forgotten first, and their jobs go on.
 MOST_CHOICES, MOST_TASKS = 10_000, 10_000
@@ -60,21 +56,16 @@ class Clients:
 
     def begin(self, client: str | None, task: Task) -> None:
         row = [client or "", task.id, json.dumps(task.jobs)]
-        try:
+        forget = "DELETE FROM tasks WHERE number <= (SELECT max(number) FROM tasks) - ?"
+        with best_effort("a task is not remembered"):
             self._file.run("INSERT INTO tasks (client, id, jobs) VALUES (?, ?, ?)", row)
-            self._file.run(
-                "DELETE FROM tasks WHERE number <= (SELECT max(number) FROM tasks) - ?", [MOST_TASKS]
-            )
-        except DatabaseUnavailable as error:
-            log.warning("a task is not remembered: %s", error)
+            self._file.run(forget, [MOST_TASKS])
 
     def finish(self, client: str | None, task: Task) -> None:
         """Forget the task; no error if that has happened before."""
         row = [client or "", json.dumps(task.jobs)]
-        try:
+        with best_effort("a task is not forgotten"):
             self._file.run("DELETE FROM tasks WHERE client = ? AND jobs = ?", row)
-        except DatabaseUnavailable as error:
-            log.warning("a task is not forgotten: %s", error)
 
     def tasks(self, client: str | None) -> tuple[Task, ...]:
         """Those that have not been finished, oldest first; of very many the newest."""

@@ -20,10 +20,10 @@ from mcp.types import (
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from serve_app.api.addresses import own_address
 from serve_app.api.errors import UNFORESEEN, ApiError, did_you_mean, validation_message
 from serve_app.api.mcp.results import refusal
 from serve_app.api.mcp.tools import TOOLS, Call
-from serve_app.api.openai.addresses import own_address
 from storage.errors import StorageError
 
 log = logging.getLogger("cyberimage.mcp")

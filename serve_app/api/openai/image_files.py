@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
+from serve_app.api.addresses import own_address
 from serve_app.api.callers import CalledBy
 from serve_app.api.media import IMMUTABLE, PICTURE, find, send_file
-from serve_app.api.openai.addresses import own_address
 from serve_app.api.openai.routing import TellingRoute
 from serve_app.api.openai.schemas import QUALITY, Compression, OutputFormat
 from serve_app.api.schemas import Name

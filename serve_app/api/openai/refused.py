@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 
-from serve_app.api.shared_file import SharedFile
-from storage.errors import DatabaseUnavailable
-
-log = logging.getLogger("cyberimage.openai")
+from serve_app.api.shared_file import SharedFile, best_effort
 
 #: Seconds: an SDK waits for two minutes at most before it sends again.
 LIFETIME_S = 150.0
@@ -39,16 +35,12 @@ class Refused:
 
     def note(self, sending: Sending) -> None:
         now = time.time()
-        try:
+        with best_effort("a refusal is not remembered"):
             self._file.run("INSERT INTO refused (kind, count, at) VALUES (?, ?, ?)", [*sending, now])
             self._file.run(FORGET, [now - LIFETIME_S, MOST])
-        except DatabaseUnavailable as error:
-            log.warning("a refusal is not remembered: %s", error)
 
     def take(self, sending: Sending) -> bool:
         """Whether such a sending was refused; each is taken once."""
-        try:
+        with best_effort("refusals are not known"):
             return bool(self._file.run(TAKE, [*sending, time.time() - LIFETIME_S]))
-        except DatabaseUnavailable as error:
-            log.warning("refusals are not known: %s", error)
-            return False
+        return False
